@@ -1,0 +1,1 @@
+"""jaxhep: differentiable particle physics in JAX."""

@@ -1,0 +1,164 @@
+"""`jaxhep fit`: Λ and Ω₁ from ALEPH event shapes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ._counts import whole_number
+
+_HELP = """Fit Λ_QCD and Ω₁ to measured event shapes with gradients, from one event sample.
+
+Writes a run folder with result.json, config.yaml and pictures. Exit code 0: valid fit; 1: the fit failed (the reasons
+are in the table); 2: wrong arguments.
+"""
+
+
+def fit(
+    observable: Annotated[
+        list[str] | None, typer.Option(help="thrust, c_parameter or heavy_jet_mass; repeatable.", show_default="thrust")
+    ] = None,
+    num_events: Annotated[
+        int, typer.Option("--num-events", "-n", parser=whole_number, metavar="N", help="Size of the event sample.")
+    ] = 1_000_000,
+    fit_range: Annotated[
+        list[str] | None,
+        typer.Option("--range", help="LOW:HIGH of the fit, or OBSERVABLE=LOW:HIGH; repeatable.", metavar="RANGE"),
+    ] = None,
+    rebin: Annotated[int, typer.Option(help="Merge so many neighbouring bins of the data.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
+    mode: Annotated[Literal["smooth", "lattice"], typer.Option(help="Form of the shower.")] = "smooth",
+    n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
+    matrix_element: Annotated[
+        bool, typer.Option("--matrix-element/--no-matrix-element", help="First emission by the exact matrix element.")
+    ] = True,
+    quark_colour: Annotated[Literal["C_F", "C_A/2"], typer.Option(help="Colour factor of primary gluons.")] = "C_F",
+    correlation: Annotated[
+        Literal["uncorrelated", "correlated", "minimum_overlap"],
+        typer.Option(help="Systematic errors of the data between bins."),
+    ] = "uncorrelated",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")] = Path("jaxhep-fit"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier run folder.")] = False,
+    validation: Annotated[
+        bool, typer.Option("--validation/--no-validation", help="Also make the moved-template and gradient pictures.")
+    ] = True,
+) -> None:
+    """See `_HELP`, which is what the user reads."""
+    from ._session import report_errors
+
+    with report_errors():
+        names = observable or ["thrust"]
+        ranges = _ranges(fit_range or [], names)
+        config = {
+            "observables": names,
+            "num_events": num_events,
+            "ranges": {name: list(bounds) for name, bounds in ranges.items()},
+            "rebin": rebin,
+            "seed": seed,
+            "mode": mode,
+            "n_f": n_f,
+            "matrix_element": matrix_element,
+            "quark_colour": quark_colour,
+            "correlation": correlation,
+        }
+        _run(config, output, force, validation)
+
+
+fit.__doc__ = _HELP
+
+
+def _ranges(texts: list[str], names: list[str]) -> dict[str, tuple[float, float]]:
+    from ._session import UsageError
+
+    result = {}
+    for text in texts:
+        name, _, bounds = text.rpartition("=")
+        if not name:
+            if len(names) > 1:
+                raise UsageError(f"--range {text}: with several observables write OBSERVABLE=LOW:HIGH")
+            name = names[0]
+        low, colon, high = bounds.partition(":")
+        try:
+            values = float(low), float(high)
+        except ValueError:
+            values = (float("nan"), float("nan"))
+        if not colon or not values[0] < values[1]:
+            raise UsageError(f"--range {text}: write LOW:HIGH with two numbers, the lower one first, e.g. 0.75:0.95")
+        result[name] = values
+    return result
+
+
+def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
+    import time
+
+    import yaml
+    from rich.console import Console
+
+    from ._session import make_run_folder, progress, start_session, write_json
+
+    start_session()
+    begin = time.perf_counter()
+    compile_seconds = _count_compilation()
+    from ..studies.event_shape_fit import check_arguments, fit_event_shapes
+    from ..studies.fit_report import LACKS, draw_fit, draw_scans, draw_validation, scans, summary
+
+    arguments = dict(config)
+    names = arguments.pop("observables")
+    arguments["ranges"] = {name: (low, high) for name, (low, high) in config["ranges"].items()}
+    check_arguments(names, **arguments)
+    folder = make_run_folder(output, force)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    console = Console()
+    console.print(f"Fitting Λ and Ω₁ to ALEPH {', '.join(names)}; compiling takes a while the first time.")
+    with progress(3 * config["num_events"], "events (3 values of Λ)") as bar:
+        study = fit_event_shapes(
+            names, **arguments, on_events=lambda stage, done, total: bar(done) if stage == "sample" else None
+        )
+    console.print(study.result.table(), markup=False, highlight=False)
+    coupling, error = study.alpha_s
+    console.print(
+        f"α_s(m_Z), one loop, n_f = {config['n_f']}, in the scheme of the shower: {coupling:.4f} ± {error:.4f}"
+    )
+    console.print(LACKS)
+    content = summary(study)
+    write_json(folder / "result.json", content | _times(begin, compile_seconds))
+    draw_fit(study, folder)
+    if study.result.valid:
+        found = scans(study)
+        content["scans"] = {
+            "interval": {
+                "lower": found["interval"].lower,
+                "upper": found["interval"].upper,
+                "valid": found["interval"].valid,
+            },
+            "profile": found["profile"].to_dict(),
+            "contours": {str(level): line.to_dict() for level, line in found["contours"].items()},
+        }
+        draw_scans(study, found, folder)
+        if validation:
+            with progress(2 * config["num_events"], "independent samples") as bar:
+                content["validation"] = draw_validation(study, folder, lambda done, total: bar(done))
+    write_json(folder / "result.json", content | _times(begin, compile_seconds))
+    console.print(f"Results and pictures are in {folder}")
+    if not study.result.valid:
+        raise typer.Exit(1)
+
+
+def _times(begin: float, compile_seconds: list[float]) -> dict[str, float]:
+    import time
+
+    return {"wall_seconds": time.perf_counter() - begin, "compile_seconds": sum(compile_seconds)}
+
+
+def _count_compilation() -> list[float]:
+    """A list that grows by the seconds of each XLA compilation in this process."""
+    import jax
+
+    seconds: list[float] = []
+
+    def listen(event: str, duration_secs: float, **_: object) -> None:
+        if event.endswith("backend_compile_duration"):
+            seconds.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return seconds

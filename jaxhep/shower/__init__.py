@@ -1,0 +1,5 @@
+"""Parton showers."""
+
+from .discrete_qcd import DiscreteQCD
+
+__all__ = ["DiscreteQCD"]

@@ -1,0 +1,246 @@
+r"""From a grove to momenta: gluons are inserted one by one between their colour neighbours.
+
+For a gluon c between the neighbours a (towards the quark) and b, the distances along the folded baseline, at the height
+of c, from c to the two edges of the range where it may sit are
+
+    D_a = X_a − η_a + η_c − X_c,      D_b = X_b + η_b − η_c − X_c        (X in rapidity units, κ/2),
+
+and Y(κ_c) ± η_c at the quark and at the antiquark. They fix y = (D_a − D_b)/2 and, with the mass of the dipole as it is
+after all recoils, k⊥ = √s_ab / (2 cosh((D_a + D_b)/2)). Every gluon is therefore inside its dipole's phase space, none
+is dropped, the map is smooth, and it tends to k⊥ = Λ e^{κ/2} when the emissions are strongly ordered; for the first
+gluon
+of the smooth mode that relation is exact.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .._types import Array, Bool, Float, Int, Scalar
+from ..event import Emissions
+from ._antenna import ariadne_coefficients, invariant_fractions
+from ._grove import Geometry, Grove
+
+_UNROLL = 4
+SOFTENING = 0.05
+"""Distance, in rapidity, below which the distance to a gluon's tip is kept positive: D → (D + √(D² + 4ε²))/2."""
+
+
+class Gluon(NamedTuple):
+    """What the insertion of one gluon needs."""
+
+    there: Bool[Array, ""]
+    rank: Scalar
+    """Place along the colour line among all slots."""
+    height: Scalar
+    """X in rapidity units, κ/2."""
+    position: Scalar
+    azimuth: Scalar
+
+
+def order_keys(grove: Grove, rank: tuple[int, ...]) -> list[Scalar]:
+    """Numbers that sort like `grove.order`, are all different, and end in the rank; −1 for empty slots.
+
+    The lowest bits of the mantissa give way to the rank, which breaks ties and lets one maximum return both the gluon
+    and its place.
+    """
+    bits = _rank_bits(rank)
+    keys = []
+    for order, active, place in zip(grove.order, grove.active, rank, strict=True):
+        key = lax.bitcast_convert_type(lax.stop_gradient(order), _integer(order.dtype))
+        key = lax.bitcast_convert_type((key >> bits << bits) | place, order.dtype)
+        keys.append(jnp.where(active, key, -1))
+    return keys
+
+
+def _integer(dtype: Any) -> Any:
+    return jnp.int64 if dtype == jnp.float64 else jnp.int32
+
+
+def _rank_bits(rank: tuple[int, ...]) -> int:
+    return max(len(rank) - 1, 1).bit_length()
+
+
+def next_gluon(
+    grove: Grove, keys: list[Scalar], rank: tuple[int, ...], delta: float, one: Scalar
+) -> tuple[Gluon, list[Scalar]]:
+    """The gluon that is first in order, and the keys without it."""
+    best = functools.reduce(jnp.maximum, keys) / one
+    there = best > 0
+    height, position, azimuth = grove.height[0], grove.position[0], grove.azimuth[0]
+    rest = []
+    for i, key in enumerate(keys):
+        chosen = key == best
+        rest.append(jnp.where(chosen, -1, key))
+        if i:
+            height = jnp.where(chosen, grove.height[i], height)
+            position = jnp.where(chosen, grove.position[i], position)
+            azimuth = jnp.where(chosen, grove.azimuth[i], azimuth)
+    place = lax.bitcast_convert_type(best, _integer(best.dtype)) & ((1 << _rank_bits(rank)) - 1)
+    gluon = Gluon(there, place.astype(best.dtype) / one, height * delta / one, position / one, azimuth / one)
+    return gluon, [key / one for key in rest]
+
+
+class Row(NamedTuple):
+    """One particle during the shower."""
+
+    spinor: tuple[Scalar, ...]
+    """Real and imaginary parts of the two components."""
+    place: Scalar
+    """Place along the colour line: −1 the quark, number of slots the antiquark, one more what is not yet there."""
+    tip: Scalar
+    position: Scalar
+
+
+def branch(
+    grove: Grove, geometry: Geometry, rank: tuple[int, ...], start: Float[Array, "4 2"], capacity: int
+) -> tuple[Float[Array, "4 particle"], Bool[Array, " gluon"], Emissions, Scalar]:
+    """Spinors of quark, antiquark and up to `capacity` gluons in the order of emission.
+
+    `start` holds the two spinors before the shower. Also returned: which gluons exist, the record of the branchings,
+    and (x_1² + x_3²)/2 of the first branching (1 if there was none).
+    """
+    last = len(rank)
+    zero = jnp.zeros((), start.dtype)
+    rows = []
+    for i in range(capacity + 2):
+        spinor = tuple(start[c, i] if i < 2 else zero for c in range(4))
+        place = jnp.asarray((-1, last)[i] if i < 2 else last + 1, start.dtype)
+        rows.append(Row(spinor, place, zero, zero))
+    one = jnp.maximum(grove.azimuth[0], 1)
+    keys = [key / one for key in order_keys(grove, rank)]
+
+    def step(carry: tuple[list[Row], list[Array]], i: int | Array) -> tuple[tuple[list[Row], list[Array]], Any]:
+        rows, keys = carry
+        gluon, keys = next_gluon(grove, keys, rank, geometry.delta, one)
+        rows, record = insert(rows, gluon, geometry, grove.log_scale, last, i, one)
+        return (rows, keys), (gluon, record)
+
+    if capacity <= _UNROLL:
+        carry, steps = (rows, keys), []
+        for i in range(capacity):
+            carry, out = step(carry, i)
+            steps.append(out)
+        gluons, records = jax.tree.map(lambda *leaves: jnp.stack(leaves), *steps)
+    else:
+        carry, (gluons, records) = lax.scan(step, (rows, keys), jnp.arange(capacity, dtype=jnp.int32))
+    rows = carry[0]
+    mask = gluons.there
+    earlier = mask[None, :] & (gluons.rank[None, :] < gluons.rank[:, None])
+    emissions = Emissions(
+        kt=jnp.where(mask, records.kt, 0),
+        rapidity=jnp.where(mask, records.rapidity, 0),
+        azimuth=jnp.where(mask, 2 * math.pi * gluons.azimuth, 0),
+        dipole_mass=jnp.where(mask, records.dipole_mass, 0),
+        emitters=jnp.where(mask[:, None], jnp.stack([records.left, records.right], axis=1), -1),
+        colour=jnp.where(mask, jnp.sum(earlier, axis=1) + 1, 0),
+        mask=mask,
+    )
+    first = jnp.where(mask[0], (records.x1[0] ** 2 + records.x3[0] ** 2) / 2, 1)
+    spinors = jnp.stack([jnp.stack([row.spinor[c] for row in rows]) for c in range(4)])
+    return spinors, mask, emissions, first
+
+
+class Record(NamedTuple):
+    """What a branching leaves behind."""
+
+    kt: Scalar
+    rapidity: Scalar
+    dipole_mass: Scalar
+    left: Int[Array, ""]
+    right: Int[Array, ""]
+    x1: Scalar
+    x3: Scalar
+
+
+def insert(
+    rows: list[Row], gluon: Gluon, geometry: Geometry, log_scale: Scalar, last: int, number: int | Array, one: Scalar
+) -> tuple[list[Row], Record]:
+    """Puts one gluon between its colour neighbours; `number` counts gluons from 0 and may be traced."""
+    fixed = isinstance(number, int)
+    # With a fixed number only the rows that can be occupied are looked at.
+    present = range(number + 2) if fixed else range(len(rows))
+    left_place = functools.reduce(
+        jnp.maximum, [jnp.where(rows[r].place < gluon.rank, rows[r].place, -1) for r in present]
+    )
+    right_place = functools.reduce(
+        jnp.minimum, [jnp.where(rows[r].place > gluon.rank, rows[r].place, last) for r in present]
+    )
+    left_place, right_place = left_place / one, right_place / one
+    left = {r: rows[r].place == left_place for r in present}
+    right = {r: rows[r].place == right_place for r in present}
+
+    def at(flags: dict[int, Array], values: list[Any]) -> Any:
+        result = values[0]
+        for r in present[1:]:
+            result = jnp.where(flags[r], values[r], result)
+        return result
+
+    old_i = [at(left, [row.spinor[c] for row in rows]) for c in range(4)]
+    old_k = [at(right, [row.spinor[c] for row in rows]) for c in range(4)]
+    tips, positions = [row.tip for row in rows], [row.position for row in rows]
+    old_i, old_k = [p / one for p in old_i], [p / one for p in old_k]
+    x, eta = gluon.height, gluon.position
+    edge = geometry.edge(x / geometry.delta, log_scale)
+    gap_i = _soften(at(left, tips) - at(left, positions) + eta - x)
+    gap_k = _soften(at(right, tips) + at(right, positions) - eta - x)
+    distance_i = jnp.where(left_place < 0, jnp.maximum(edge + eta, 0), gap_i) / one
+    distance_k = jnp.where(right_place == last, jnp.maximum(edge - eta, 0), gap_k) / one
+    wi, wj, wk = invariant_fractions(distance_i, distance_k)
+    coefficients = [(a / one, b / one) for a, b in ariadne_coefficients(wi, wj, wk, one)]
+    angle = 2 * math.pi * gluon.azimuth
+    cos, sin = jnp.cos(angle) / one, jnp.sin(angle) / one
+    re1, im1, re2, im2 = old_k
+    turned = (re1 * cos - im1 * sin, re1 * sin + im1 * cos, re2 * cos - im2 * sin, re2 * sin + im2 * cos)
+    new_i, new_j, new_k = (tuple(a * p + b * q for p, q in zip(old_i, turned, strict=True)) for a, b in coefficients)
+    new_i, new_j, new_k = (tuple(p / one for p in new) for new in (new_i, new_j, new_k))
+    result = []
+    for r, row in enumerate(rows):
+        spinor, place, tip, position = row
+        if r in left:
+            from_left, from_right = left[r] & gluon.there, right[r] & gluon.there
+            spinor = tuple(
+                jnp.where(from_left, i, jnp.where(from_right, k, old))
+                for i, k, old in zip(new_i, new_k, spinor, strict=True)
+            )
+        here = (r == number + 2) if fixed else (jnp.asarray(r) == number + 2)
+        if here is True or not fixed:
+            made = gluon.there & here
+            spinor = tuple(jnp.where(made, j, old) for j, old in zip(new_j, spinor, strict=True))
+            place = jnp.where(made, gluon.rank, place)
+            tip, position = jnp.where(made, x, tip), jnp.where(made, eta, position)
+        result.append(Row(spinor, place, tip, position))
+    mass = safe_hypot(*_bracket(old_i, old_k))
+    numbers = [jnp.asarray(r, jnp.int32) for r in range(len(rows))]
+    record = Record(
+        kt=mass * wi * wk,
+        rapidity=(distance_i - distance_k) / 2,
+        dipole_mass=mass,
+        left=at(left, numbers),
+        right=at(right, numbers),
+        x1=1 - wi * wi,
+        x3=1 - wk * wk,
+    )
+    return result, record
+
+
+def _soften(distance: Array) -> Array:
+    """A positive distance: the identity up to ε²/D for D ≫ ε."""
+    return (distance + jnp.sqrt(distance * distance + 4 * SOFTENING**2)) / 2
+
+
+def _bracket(left: list[Scalar], right: list[Scalar]) -> tuple[Scalar, Scalar]:
+    """Real and imaginary part of ⟨ab⟩ = a₁b₂ − a₂b₁."""
+    a1, a1i, a2, a2i = left
+    b1, b1i, b2, b2i = right
+    return a1 * b2 - a1i * b2i - a2 * b1 + a2i * b1i, a1 * b2i + a1i * b2 - a2 * b1i - a2i * b1
+
+
+def safe_hypot(a: Scalar, b: Scalar) -> Scalar:
+    """√(a² + b²) with derivative 0 at the origin."""
+    square = a * a + b * b
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)

@@ -1,0 +1,16 @@
+"""Simulators: deterministic functions of parameters and of noise drawn beforehand."""
+
+from ._base import AbstractSimulator, Chain, get_parameters, with_parameters
+from ._generate import generate, generate_chunks
+from ._moving import move, moved
+
+__all__ = [
+    "AbstractSimulator",
+    "Chain",
+    "generate",
+    "generate_chunks",
+    "get_parameters",
+    "move",
+    "moved",
+    "with_parameters",
+]

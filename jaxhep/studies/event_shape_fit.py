@@ -1,0 +1,294 @@
+"""The main job: Λ and Ω₁ from measured event shapes, by gradients, from one event sample."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..inference import ChiSquare, CombinedObjective, FitResult, Parameter, fit
+from ..inference.templates import EventShapeModel, MovedSpectra, moved_spectra
+from ..observables import get_observable
+from ..reference import Measurement, load
+from ..shower import DiscreteQCD
+
+FIT_RANGES: dict[str, tuple[float, float]] = {
+    "thrust": (0.75, 0.95),
+    "c_parameter": (0.26, 0.70),
+    "heavy_jet_mass": (0.06, 0.20),
+}
+"""Default fit ranges: between the two-jet peak, where the shape function is more than its first moment, and the
+kinematic edge of three partons."""
+
+GRID_RANGES: dict[str, tuple[float, float]] = {
+    "thrust": (0.5, 1.0),
+    "c_parameter": (0.0, 1.0),
+    "heavy_jet_mass": (0.0, 0.5),
+}
+"""Ranges of the fine parton-level grids."""
+
+START = {"lambda_qcd": 0.2, "omega_1": 0.4}
+LIMITS = {"lambda_qcd": (0.02, 1.0), "omega_1": (0.01, 3.0)}
+_PILOT_EVENTS = 65_536
+_MAX_PILOTS = 6
+_TIERS = (0.13, 0.06, 0.02)
+"""Lowest Λ in GeV for which the arrays are sized; pilots and sample share one compiled program."""
+_ORDERING_SCALE = 0.2
+_CLOSE = 0.08
+"""The sample's Λ is moved to the pilot fit until it lies within this distance in ln Λ."""
+
+
+@dataclass
+class EventShapeFit:
+    """All that the fit produced: result, model and the numbers for the report."""
+
+    result: FitResult
+    objective: Any
+    shower: DiscreteQCD
+    measurements: dict[str, Measurement]
+    models: dict[str, EventShapeModel]
+    spectra: MovedSpectra
+    num_events: int
+    seed: int
+    reference_lambda: float
+    pilots: list[dict[str, float]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def alpha_s(self) -> tuple[float, float]:
+        """The in-scheme one-loop coupling at m_Z and its error: α_s = 12π/((33−2n_f) ln(m_Z²/Λ²))."""
+        value, error = self.result.values["lambda_qcd"], self.result.errors["lambda_qcd"]
+        log = 2 * math.log(91.1876 / value)
+        coupling = 12 * math.pi / ((33 - 2 * self.shower.n_f) * log)
+        return coupling, coupling * 2 / log * error / value
+
+
+def fit_event_shapes(
+    observables: Sequence[str] = ("thrust",),
+    *,
+    num_events: int = 1_000_000,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    rebin: int = 1,
+    seed: int = 1,
+    energy: float = 91.1876,
+    correlation: str = "uncorrelated",
+    shape: float = 3.0,
+    data: Mapping[str, Measurement] | None = None,
+    on_events: Callable[[str, int, int], None] | None = None,
+    matrix_element: bool = True,
+    quark_colour: str = "C_F",
+    **shower_options: Any,
+) -> EventShapeFit:
+    r"""Fits Λ_QCD and Ω₁ to measured event shapes.
+
+    A pilot sample finds the neighbourhood of the minimum; then **one** sample of `num_events` is drawn there, moved to
+    0.8 and 1.25 times its Λ and differentiated at all three values, which gives every template as a smooth function of
+    ln Λ
+    (`inference.templates`). The χ² contains the covariance of the data and of the Monte Carlo sample.
+
+    **Arguments**
+
+    - `observables`: of `thrust`, `c_parameter`, `heavy_jet_mass` (those with a universal power correction); several are
+      fitted together, their correlation in the data (not published) being neglected.
+    - `num_events`: size of the sample, at least 1000.
+    - `ranges`: (low, high) for an observable, in its own units; default `FIT_RANGES`.
+    - `rebin`: merge so many neighbouring bins of the data.
+    - `seed`: seed of sample and pilots.
+    - `energy`: √s in GeV.
+    - `correlation`: of the systematic errors of the data between bins, see `Measurement.covariance`.
+    - `shape`: exponent of the shape function (`ShapeFunction`).
+    - `data`: measurements by observable instead of ALEPH's.
+    - `on_events`: called with (stage, done, total) while events are made.
+    - `matrix_element`, `quark_colour`: of `DiscreteQCD`. On here, because without them the model misses the three-jet
+      region; `False` and `"C_A/2"` are the published shower.
+    - `shower_options`: `mode` and `n_f` of `DiscreteQCD`.
+
+    **Returns** an `EventShapeFit`; look at `result.valid`.
+
+    **Raises** `ValueError` before any event is made, for unknown observables, empty ranges, too few events.
+    """
+    shower_options = {"matrix_element": matrix_element, "quark_colour": quark_colour, **shower_options}
+    measurements = check_arguments(
+        observables,
+        num_events=num_events,
+        ranges=ranges,
+        rebin=rebin,
+        seed=seed,
+        energy=energy,
+        data=data,
+        correlation=correlation,
+        **shower_options,
+    )
+    functions = {name: get_observable(name).function for name in measurements}
+    grids = {name: GRID_RANGES[name] for name in measurements}
+    covariances = {name: m.covariance(correlation) for name, m in measurements.items()}
+    start = dict(START)
+    seconds: dict[str, float] = {}
+    pilots: list[dict[str, float]] = []
+
+    def attempt(shower: DiscreteQCD, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
+        begin = time.perf_counter()
+        report = None if on_events is None else (lambda done: on_events(stage, done, 3 * events))
+        spectra = moved_spectra(
+            shower, jax.random.fold_in(jax.random.key(seed), key_number), events, functions, grids, on_chunk=report
+        )
+        seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
+        begin = time.perf_counter()
+        models = {n: EventShapeModel(spectra, n, m.edges, energy=energy, shape=shape) for n, m in measurements.items()}
+        parts = [ChiSquare(m.values, covariances[n], models[n], label=n) for n, m in measurements.items()]
+        objective = parts[0] if len(parts) == 1 else CombinedObjective(parts)
+        parameters = [
+            Parameter("lambda_qcd", start["lambda_qcd"], *LIMITS["lambda_qcd"], label=r"\Lambda", unit="GeV"),
+            Parameter("omega_1", start["omega_1"], *LIMITS["omega_1"], label=r"\Omega_1", unit="GeV"),
+        ]
+        result = fit(objective, parameters)
+        seconds[f"{stage} fit"] = seconds.get(f"{stage} fit", 0) + time.perf_counter() - begin
+        return result, objective, models, spectra
+
+    reference = start["lambda_qcd"]
+    for number in range(_MAX_PILOTS):
+        shower = _shower(energy, reference, shower_options)
+        result, *_ = attempt(shower, min(_PILOT_EVENTS, num_events), number, "pilot")
+        found = min(max(result.values["lambda_qcd"], reference / 1.5), reference * 1.5)
+        pilots.append({"reference": reference, "lambda_qcd": result.values["lambda_qcd"]})
+        close = abs(math.log(found / reference)) < _CLOSE
+        start = {"lambda_qcd": found, "omega_1": min(max(result.values["omega_1"], 0.05), 2.5)}
+        if close:
+            break
+        reference = round(found, 4)
+    while True:
+        shower = _shower(energy, reference, shower_options)
+        result, objective, models, spectra = attempt(shower, num_events, _MAX_PILOTS, "sample")
+        found = result.values["lambda_qcd"]
+        low, high = np.exp(spectra.log_values[[0, -1]])
+        if low < found < high or len(pilots) > _MAX_PILOTS:
+            break
+        # The minimum lies where the sample was not moved to: draw it there instead.
+        reference = round(min(max(found, reference / 1.5), reference * 1.5), 4)
+        pilots.append({"reference": reference, "lambda_qcd": found})
+    return EventShapeFit(
+        result, objective, shower, measurements, models, spectra, num_events, seed, reference, pilots, seconds
+    )
+
+
+def check_arguments(
+    observables: Sequence[str] = ("thrust",),
+    *,
+    num_events: int = 1_000_000,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    rebin: int = 1,
+    seed: int = 1,
+    energy: float = 91.1876,
+    correlation: str = "uncorrelated",
+    data: Mapping[str, Measurement] | None = None,
+    **shower_options: Any,
+) -> dict[str, Measurement]:
+    """Raises `ValueError` for any argument that `fit_event_shapes` cannot use; returns the data in the fit ranges."""
+    measurements = _measurements(observables, ranges or {}, rebin, data)
+    if isinstance(num_events, bool) or not isinstance(num_events, int) or num_events < 1000:
+        raise ValueError(f"num_events must be a whole number of at least 1000 for a fit, got {num_events!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed must be a whole number between 0 and 2147483647, got {seed!r}")
+    for measurement in measurements.values():
+        measurement.covariance(correlation)
+    _shower(energy, START["lambda_qcd"], shower_options)
+    return measurements
+
+
+def _shower(energy: float, reference: float, options: Mapping[str, Any]) -> DiscreteQCD:
+    low = next((tier for tier in _TIERS if tier <= reference), reference / 1.25)
+    return DiscreteQCD(energy, reference, lambda_range=(low, energy), ordering_scale=_ORDERING_SCALE, **options)
+
+
+def _measurements(
+    observables: Sequence[str],
+    ranges: Mapping[str, tuple[float, float]],
+    rebin: int,
+    data: Mapping[str, Measurement] | None,
+) -> dict[str, Measurement]:
+    if not observables:
+        raise ValueError("name at least one observable to fit: " + ", ".join(FIT_RANGES))
+    result = {}
+    for name in observables:
+        get_observable(name)
+        if name not in FIT_RANGES:
+            raise ValueError(
+                f"{name} has no universal power correction, so its hadronisation cannot be described by omega_1; "
+                f"fit {', '.join(FIT_RANGES)}"
+            )
+        if name in result:
+            raise ValueError(f"observable {name} is given twice")
+        measurement = load(name) if data is None or name not in data else data[name]
+        low, high = ranges.get(name, FIT_RANGES[name])
+        measurement = measurement.select(low, high)
+        if rebin != 1:
+            measurement = measurement.rebin(rebin)
+        if measurement.num_bins < 3:
+            raise ValueError(
+                f"the range [{low}, {high}] leaves {measurement.num_bins} bins of {name}; a fit needs at least 3"
+            )
+        result[name] = measurement
+    unknown = set(ranges) - set(observables)
+    if unknown:
+        raise ValueError(f"a range is given for {', '.join(sorted(unknown))}, which is not fitted")
+    return result
+
+
+def regenerated(
+    study: EventShapeFit, factor: float, seed_number: int, on_events: Callable[[int], None] | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Hadron-level densities and errors of an independent sample at Λ·factor, for comparison with moved templates."""
+    from ..expectation import deposit
+    from ..simulator import generate
+
+    value = study.reference_lambda * factor
+    options = {name: getattr(study.shower, name) for name in ("mode", "n_f", "matrix_element", "quark_colour")}
+    energy = float(study.shower.energy)
+    shower = DiscreteQCD(energy, value, ordering_scale=study.shower.ordering_scale, **options)
+    functions = {name: get_observable(name).function for name in study.measurements}
+    key = jax.random.fold_in(jax.random.key(study.seed), seed_number)
+    events = generate(shower, key, study.num_events, observables=functions, on_chunk=on_events)
+    result = {}
+    for name, model in study.models.items():
+        low, high = GRID_RANGES[name]
+        grid, squares = deposit(events[name], events["weight"], low, high, model.grid.shape[0])
+        spectrum = np.asarray(grid, float)
+        total = spectrum.sum()
+        with jax.enable_x64(True):
+            matrix = np.asarray(_matrix(model, study.result.values["omega_1"]))
+        fractions = matrix @ spectrum / total
+        variance = ((matrix**2) @ spectrum / total - fractions**2) * float(squares) / total**2
+        widths = np.diff(model.edges)
+        result[name] = (fractions / widths, np.sqrt(variance) / widths)
+    return result
+
+
+def _matrix(model: EventShapeModel, omega_1: float) -> Any:
+    from ..hadronization import ShapeFunction
+
+    return ShapeFunction(omega_1, model.energy, model.shape).smearing_matrix(model.edges, model.grid, model.observable)
+
+
+def template(study: EventShapeFit, name: str, lambda_qcd: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
+    """Density in the fitted bins, and its Monte Carlo error, at other parameter values (from the moved sample)."""
+    with jax.enable_x64(True):
+        values = {"lambda_qcd": jax.numpy.asarray(lambda_qcd), "omega_1": jax.numpy.asarray(omega_1)}
+        prediction = study.models[name](values)
+        covariance = prediction.covariance
+        assert covariance is not None
+        return np.asarray(prediction.values), np.sqrt(np.diagonal(np.asarray(covariance)))
+
+
+def template_slope(study: EventShapeFit, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """d(density)/d ln Λ at the sample's own Λ by autodiff, and its error from eight parts of the sample."""
+    model = study.models[name]
+    with jax.enable_x64(True):
+        matrix = np.asarray(_matrix(model, study.result.values["omega_1"]))
+    widths = np.diff(model.edges)
+    middle = int(np.argmin(np.abs(model.log_values - math.log(study.reference_lambda))))
+    slope = matrix @ model.slopes[middle] / widths
+    parts = study.spectra.slope_batches[name] @ matrix.T / widths
+    return slope, parts.std(axis=0, ddof=1) / math.sqrt(parts.shape[0])

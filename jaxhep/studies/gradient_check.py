@@ -1,0 +1,450 @@
+"""Autodiff gradients of expectations against central differences of independent samples."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..observables import OBSERVABLES, get_observable
+from ..reference import available, load
+from ..shower import DiscreteQCD
+from ..simulator import generate, with_parameters
+from ._accumulator import GradientSums
+from ._shapes import Shapes
+from .event_run import num_columns
+
+_CUT = 1e-3
+_JUMPING = (
+    "thrust_major",
+    "thrust_minor",
+    "oblateness",
+    "heavy_jet_mass",
+    "light_jet_mass",
+    "wide_broadening",
+    "narrow_broadening",
+)
+_JUMP_NOTE = (
+    "Quantities defined by the thrust axis jump where another axis becomes the best one; the pathwise gradient "
+    "does not see "
+    "these jumps"
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class GradientCheck:
+    r"""What `check_gradients` found; one entry a Λ and quantity.
+
+    **Fields** (NumPy, shape (scale, quantity) unless said otherwise)
+
+    - `lambdas`: the Λ in GeV, shape (scale,); `names`: the quantities, observable means first, then bins.
+    - `value`, `autodiff`, `difference`: expectation, its autodiff derivative ∂/∂lnΛ, and the central
+    difference; each with
+      its `_error`.
+    - `bias`: O(h²) bias of the central difference as estimated from the gradients at the three scales.
+    - `chi2`, `ndf`: of all quantities of one Λ together, with their covariance, shape (scale,).
+    - `notes`: sentences about what limits the check.
+    """
+
+    lambdas: np.ndarray
+    names: tuple[str, ...]
+    num_observables: int
+    binned: str | None
+    value: np.ndarray
+    value_error: np.ndarray
+    autodiff: np.ndarray
+    autodiff_error: np.ndarray
+    difference: np.ndarray
+    difference_error: np.ndarray
+    bias: np.ndarray
+    chi2: np.ndarray
+    ndf: np.ndarray
+    num_events: int
+    step: float
+    mode: str
+    seed: int
+    overflow: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pulls(self) -> np.ndarray:
+        """(autodiff − difference)/σ; NaN where nothing was filled."""
+        sigma = np.hypot(self.autodiff_error, self.difference_error)
+        return np.where(sigma > 0, (self.autodiff - self.difference) / np.where(sigma > 0, sigma, 1.0), np.nan)
+
+    @property
+    def max_pull(self) -> float:
+        """Largest |pull|; 0 where there is none."""
+        return float(np.max(np.abs(self.pulls), where=np.isfinite(self.pulls), initial=0.0))
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a larger χ², all Λ together; 0 where nothing could be compared."""
+        from scipy.stats import chi2
+
+        if not self.ndf.sum():
+            return 0.0
+
+        return float(chi2.sf(float(self.chi2.sum()), int(self.ndf.sum())))
+
+    @property
+    def passed(self) -> bool:
+        """No |pull| above 5 and p ≥ 1e-4."""
+        return self.max_pull <= 5 and self.p_value >= 1e-4
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        pulls = self.pulls
+        scales = []
+        for i, scale in enumerate(self.lambdas):
+            rows = {
+                name: {
+                    "value": float(self.value[i, k]),
+                    "value_error": float(self.value_error[i, k]),
+                    "autodiff": float(self.autodiff[i, k]),
+                    "autodiff_error": float(self.autodiff_error[i, k]),
+                    "difference": float(self.difference[i, k]),
+                    "difference_error": float(self.difference_error[i, k]),
+                    "difference_bias": float(self.bias[i, k]),
+                    "pull": None if np.isnan(pulls[i, k]) else float(pulls[i, k]),
+                }
+                for k, name in enumerate(self.names)
+            }
+            scales.append(
+                {
+                    "lambda_qcd": float(scale),
+                    "chi2": float(self.chi2[i]),
+                    "ndf": int(self.ndf[i]),
+                    "quantities": rows,
+                }
+            )
+        return {
+            "passed": self.passed,
+            "max_pull": self.max_pull,
+            "chi2": float(self.chi2.sum()),
+            "ndf": int(self.ndf.sum()),
+            "p_value": self.p_value,
+            "num_events": self.num_events,
+            "step": self.step,
+            "mode": self.mode,
+            "seed": self.seed,
+            "binned": self.binned,
+            "overflow": self.overflow,
+            "wall_seconds": self.seconds,
+            "notes": list(self.notes),
+            "scales": scales,
+        }
+
+    def table(self, bins: bool = False) -> str:
+        """Plain text: the observables, and with `bins` each bin, else their worst pull."""
+        head = f"{'Λ [GeV]':>8}  {'quantity':<22} {'autodiff':>24} {'central difference':>24} {'pull':>6}"
+        lines, pulls = [head], self.pulls
+        for i, scale in enumerate(self.lambdas):
+            for k, name in enumerate(self.names):
+                if k >= self.num_observables and not bins:
+                    continue
+                both = [
+                    f"{v[i, k]:.5g} ± {e[i, k]:.2g}"
+                    for v, e in ((self.autodiff, self.autodiff_error), (self.difference, self.difference_error))
+                ]
+                lines.append(f"{scale:>8.4g}  {name:<22} {both[0]:>24} {both[1]:>24} {pulls[i, k]:>6.2f}")
+            part = pulls[i, self.num_observables :]
+            if self.binned and not bins and np.any(np.isfinite(part)):
+                worst = f"largest |pull| of {int(np.isfinite(part).sum())} bins"
+                lines.append(f"{scale:>8.4g}  {self.binned + ' bins':<22} {worst:>49} {np.nanmax(np.abs(part)):>6.2f}")
+        return "\n".join(lines)
+
+    def verdict(self) -> str:
+        """The result in one sentence."""
+        word = "agree" if self.passed else "DISAGREE"
+        return (
+            f"gradients {word}: χ²/n = {self.chi2.sum():.1f}/{int(self.ndf.sum())}, p = {self.p_value:.2g}, "
+            f"largest |pull| {self.max_pull:.2f} of {int(np.isfinite(self.pulls).sum())}"
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.table()}\n{self.verdict()}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self!r}</pre>"
+
+
+def check_gradients(
+    lambdas: Sequence[float | int] = (0.2,),
+    num_events: int = 1_000_000,
+    *,
+    observables: Sequence[str] | None = None,
+    bins: str | None = "thrust",
+    step: float | int = 0.1,
+    seed: int = 1,
+    energy: float | int = 91.1876,
+    mode: Any = "smooth",
+    n_f: int = 0,
+    bandwidth: float | None = None,
+    chunk_size: int = 65_536,
+    on_chunk: Callable[[int], None] | None = None,
+) -> GradientCheck:
+    r"""The derivative of each expectation by autodiff, from one sample, against two independent samples at
+    \(\Lambda e^{\pm h}\).
+
+    Autodiff: \(\partial\langle f\rangle/\partial\ln\Lambda=\langle\partial f\rangle+\langle(f-\bar
+    f)\,\partial w\rangle\); for a bin \(f\) is its
+    indicator and \(\partial f\) the flux across its edges, estimated with the kernel of
+    `expectation.histogram`. Central
+    difference: \((\langle f\rangle_+-\langle f\rangle_-)/2h\), whose bias \(h^2f'''/6\) is estimated from the
+    gradients of the three
+    samples as \((f'_++f'_--2f'_0)/6\) and reported, not corrected. χ² is that of all quantities of one Λ with their
+    covariance, in the directions whose variance is above 1/1000 of the mean one (1 − T and T are the same
+    information). Events are summed
+    chunk by chunk: memory does not grow with their number.
+
+    In lattice mode expectations jump where N does; neither derivative-based moving nor the gradient sees that, and a
+    difference across a jump disagrees. The result says so in `notes`.
+
+    **Arguments**: `lambdas` in GeV; `num_events` of each of the three samples at each Λ; `observables`: names of the
+    registry, default all; `bins`: an observable with a published binning in `jaxhep.reference`, or None;
+    `step`: h in lnΛ;
+    `bandwidth`: kernel width, default half of the narrowest bin; `on_chunk(done)`: events done so far.
+
+    **Raises** `ValueError` before anything is compiled.
+    """
+    scales, names, edges, bandwidth = check_arguments(
+        lambdas,
+        num_events,
+        observables=observables,
+        bins=bins,
+        step=step,
+        energy=energy,
+        mode=mode,
+        n_f=n_f,
+        bandwidth=bandwidth,
+    )
+    # One shower for all Λ, so that one program is compiled.
+    low = min(scales) * math.exp(-step) * 0.999
+    shower = DiscreteQCD(energy, scales[0], mode, n_f, lambda_range=(low, float(energy)))
+
+    begin, size = time.perf_counter(), min(chunk_size, num_events)
+    wanted = names if bins is None or bins in names else (*names, bins)
+    observe = Shapes(wanted)
+    labels = (*names, *(() if edges is None else bin_labels(bins or "", edges)))
+    done = [0]
+
+    def sample(scale: float, number: int) -> GradientSums:
+        sums = GradientSums(len(labels))
+        key = jax.random.fold_in(jax.random.key(seed), number)
+
+        def run(log_scale: Any, start: int) -> Any:
+            moved = with_parameters(shower, {"lambda_qcd": jnp.exp(log_scale)})
+            return generate(moved, key, size, observables=observe, first_event=start, chunk_size=size)
+
+        for start in range(0, num_events, size):
+            count = min(size, num_events - start)
+            point = jnp.log(jnp.asarray(scale, shower.lambda_qcd.dtype))
+            # The primal and tangent of a whole chunk; of the last one only as many events as were asked for.
+            (f, w, overflow), (df, dw, _) = jax.jvp(
+                functools.partial(run, start=start), (point,), (jnp.ones_like(point),)
+            )
+            f, df = (np.asarray(x, float)[:count] for x in (f, df))
+            w, dw = (np.asarray(x, float)[:count] for x in (w, dw))
+            if edges is not None and bandwidth is not None:
+                x, dx = f[:, wanted.index(bins)], df[:, wanted.index(bins)]
+                inside, flux = flux_columns(x, dx, edges, bandwidth)
+                f = np.concatenate([f[:, : len(names)], inside], axis=1)
+                df = np.concatenate([df[:, : len(names)], flux], axis=1)
+            sums.add(f, df, w, dw, int(np.asarray(overflow)[:count].sum()))
+            done[0] += count
+            if on_chunk is not None:
+                on_chunk(done[0])
+        return sums
+
+    rows: list[dict[str, np.ndarray]] = []
+    overflow = 0
+    for i, scale in enumerate(scales):
+        centre, up, down = (sample(scale * math.exp(s * step), 3 * i + n) for n, s in enumerate((0, 1, -1)))
+        overflow += centre.overflow + up.overflow + down.overflow
+        rows.append(_compare(centre, up, down, float(step)))
+    stack = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    notes = _notes(scales, float(step), float(energy), mode, n_f, overflow, stack)
+    jumping = sorted(set(_JUMPING) & set(names))
+    if jumping:
+        notes = (*notes, f"{_JUMP_NOTE} ({', '.join(jumping)}).")
+    if not stack["ndf"].sum():
+        notes = (*notes, "Nothing varied: there is nothing to compare at these Λ with so few events.")
+    return GradientCheck(
+        lambdas=np.asarray(scales),
+        names=labels,
+        num_observables=len(names),
+        binned=bins,
+        num_events=num_events,
+        step=float(step),
+        mode=mode,
+        seed=seed,
+        overflow=overflow,
+        seconds=time.perf_counter() - begin,
+        notes=notes,
+        **stack,
+    )
+
+
+def check_arguments(
+    lambdas: Sequence[float | int],
+    num_events: int,
+    *,
+    observables: Sequence[str] | None = None,
+    bins: str | None = "thrust",
+    step: float | int = 0.1,
+    energy: float | int = 91.1876,
+    mode: Any = "smooth",
+    n_f: int = 0,
+    bandwidth: float | None = None,
+) -> tuple[list[float], tuple[str, ...], np.ndarray | None, float | None]:
+    """The arguments of `check_gradients`, checked without compiling: (Λ, names, bin edges, kernel width).
+
+    **Raises** `ValueError` with cause and cure.
+    """
+    scales = [float(x) for x in lambdas]
+    names = tuple(OBSERVABLES) if observables is None else tuple(dict.fromkeys(observables))
+    for name in names:
+        get_observable(name)
+    if not scales:
+        raise ValueError("lambdas is empty; give at least one Λ in GeV")
+    if isinstance(num_events, bool) or not isinstance(num_events, int) or num_events < 2:
+        raise ValueError(f"num_events must be a whole number of at least 2, got {num_events!r}")
+    if not (math.isfinite(step) and 0 < step <= 1):
+        raise ValueError(f"step is a difference of ln Λ between 0 and 1, got {step}")
+    if not names and bins is None:
+        raise ValueError("nothing to check: give observables, or bins")
+    edges = None if bins is None else reference_edges(bins)
+    if bandwidth is None and edges is not None:
+        bandwidth = float(np.min(np.diff(edges))) / 2
+    if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
+        raise ValueError(f"bandwidth must be positive, got {bandwidth}")
+    for scale in scales:
+        DiscreteQCD(energy, scale, mode, n_f)
+        DiscreteQCD(energy, scale * math.exp(step), mode, n_f)
+    return scales, names, edges, bandwidth
+
+
+def _compare(centre: GradientSums, up: GradientSums, down: GradientSums, step: float) -> dict[str, np.ndarray]:
+    """Values, both derivatives, the bias of the difference and the joint χ² at one Λ."""
+    autodiff, autodiff_cov = centre.derivative()
+    value, value_cov = centre.mean()
+    high, high_cov = up.mean()
+    low, low_cov = down.mean()
+    difference, difference_cov = (high - low) / (2 * step), (high_cov + low_cov) / (2 * step) ** 2
+    chi2, ndf = chi_square(autodiff - difference, autodiff_cov + difference_cov)
+    return {
+        "value": value,
+        "value_error": np.sqrt(np.diag(value_cov)),
+        "autodiff": autodiff,
+        "autodiff_error": np.sqrt(np.diag(autodiff_cov)),
+        "difference": difference,
+        "difference_error": np.sqrt(np.diag(difference_cov)),
+        "bias": (up.derivative()[0] + down.derivative()[0] - 2 * autodiff) / 6,
+        "chi2": np.asarray(chi2),
+        "ndf": np.asarray(ndf),
+    }
+
+
+def chi_square(residual: np.ndarray, covariance: np.ndarray, cut: float = _CUT) -> tuple[float, int]:
+    """χ² in the directions of the correlation matrix with eigenvalues above `cut`, and their number."""
+    sigma = np.sqrt(np.diag(covariance))
+    kept = sigma > 0
+    if not np.any(kept):
+        return 0.0, 0
+    pulls, scale = residual[kept] / sigma[kept], np.outer(sigma[kept], sigma[kept])
+    values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)] / scale)
+    good = values > cut
+    return float(np.sum((vectors[:, good].T @ pulls) ** 2 / values[good])), int(good.sum())
+
+
+def reference_edges(name: str) -> np.ndarray:
+    """Edges of the published measurement of an observable; `ValueError` where there is none."""
+    get_observable(name)
+    tables = [load(one) for one in available()]
+    for table in tables:
+        if table.observable == name and table.kind == "density":
+            return np.asarray(table.edges, float)
+    known = sorted({t.observable for t in tables if t.kind == "density"} & set(OBSERVABLES))
+    raise ValueError(f"no published binning of {name!r}; there is one of {', '.join(known)}")
+
+
+def bin_labels(name: str, edges: np.ndarray) -> tuple[str, ...]:
+    """`thrust [0.98, 0.99)` for each bin."""
+    return tuple(f"{name} [{low:.4g}, {high:.4g})" for low, high in itertools.pairwise(edges))
+
+
+def flux_columns(x: np.ndarray, dx: np.ndarray, edges: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indicators of the bins, and the derivative of their kernel-smoothed form, both (event, bin).
+
+    The smoothed step at an edge e is Φ(t) + t φ(t)/2 with t = (e − x)/width (`expectation.histogram`), its derivative
+    −φ(t)(3 − t²)/2 · dx/width. The last edge counts as inside and has no flux: it is the end of the range (T =
+    1), or else
+    no more than one bin's loss.
+    """
+    last = edges.size - 1
+    index = np.searchsorted(edges, x, side="right") - 1
+    index = np.where(x == edges[-1], last - 1, index)
+    inside = (index[:, None] == np.arange(last)).astype(float)
+    crossing = np.zeros((x.size, edges.size))
+    near = np.flatnonzero((dx != 0) & np.isfinite(dx))
+    # Only the edges within 6 widths matter.
+    low = np.searchsorted(edges, x[near] - 6 * width)
+    high = np.searchsorted(edges, x[near] + 6 * width)
+    for offset in range(int((high - low).max(initial=0))):
+        chosen = low + offset < high
+        event, edge = near[chosen], (low + offset)[chosen]
+        t = (edges[edge] - x[event]) / width
+        crossing[event, edge] = np.exp(-(t**2) / 2) * (3 - t**2) / (2 * width * math.sqrt(2 * math.pi)) * dx[event]
+    if math.isclose(edges[-1], 1.0):
+        crossing[:, -1] = 0.0
+    return inside, crossing[:, :-1] - crossing[:, 1:]
+
+
+def _notes(
+    scales: Sequence[float],
+    step: float,
+    energy: float,
+    mode: str,
+    n_f: int,
+    overflow: int,
+    found: Mapping[str, np.ndarray],
+) -> tuple[str, ...]:
+    notes = []
+    sigma = np.hypot(found["autodiff_error"], found["difference_error"])
+    ratio = np.max(np.where(sigma > 0, np.abs(found["bias"]) / np.where(sigma > 0, sigma, 1), 0))
+    notes.append(
+        f"The central difference with h = {step:g} in ln Λ has a bias of O(h²): at most {ratio:.2f} σ here, by "
+        f"the gradients at "
+        "the three Λ (an estimate with its own noise); take a smaller --step if this is not small."
+    )
+    if mode == "lattice":
+        for scale in scales:
+            n = [num_columns(energy, scale * math.exp(s * step), n_f) for s in (-1, 1)]
+            jump = (
+                f"N jumps from {n[0]} to {n[1]} between Λe^−h and Λe^h, and the difference cannot agree"
+                if n[0] != n[1]
+                else f"N = {n[0]} on both sides"
+            )
+            notes.append(f"Lattice at Λ = {scale:g} GeV: {jump}; the gradient does not see jumps of N.")
+    if overflow:
+        notes.append(f"{overflow} events overflowed their arrays and are no fair draws.")
+    return tuple(notes)
+
+
+__all__ = [
+    "GradientCheck",
+    "bin_labels",
+    "check_arguments",
+    "check_gradients",
+    "chi_square",
+    "flux_columns",
+    "reference_edges",
+]

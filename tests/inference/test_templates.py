@@ -1,0 +1,103 @@
+"""Templates as functions of ln Λ: the interpolation, and closure of the fit on pseudo-data."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxhep.event import Event
+from jaxhep.inference import ChiSquare, Parameter, fit, toys
+from jaxhep.inference.templates import EventShapeModel, hermite_basis, moved_spectra
+from jaxhep.noise import uniforms
+from jaxhep.simulator import AbstractSimulator
+
+# Below the end of the spectrum at all three nodes: there the fine-grid contents are not smooth functions of θ.
+EDGES = np.linspace(0.03, 0.2, 11)
+ENERGY = 91.1876
+
+
+class PowerLaw(AbstractSimulator):
+    """1 − T is 0 with probability 1 − θ, else θ u²/2: a score weight and a pathwise part, both known in closed form."""
+
+    lambda_qcd: jax.Array
+
+    def __init__(self, value: float):
+        self.lambda_qcd = jnp.asarray(value, float)
+
+    def sample_noise(self, key, dtype=None):
+        return uniforms(key, (2,), dtype)
+
+    def __call__(self, noise, event=None, *, reference=None):
+        theta = self.lambda_qcd.astype(noise.dtype)
+        fixed = jax.lax.stop_gradient(theta) if reference is None else reference.lambda_qcd.astype(noise.dtype)
+        emit = noise[0] < fixed
+        weight = jnp.where(emit, theta / fixed, (1 - theta) / (1 - fixed))
+        value = jnp.where(emit, theta * noise[1] ** 2 / 2, 0)
+        momenta = jnp.zeros((2, 4), noise.dtype).at[0, 0].set(value)
+        return Event(momenta, jnp.ones(2, bool), jnp.zeros(2, int), weight, jnp.asarray(False))
+
+
+def first_energy(momenta, mask):
+    return momenta[0, 0]
+
+
+def spectra(theta: float, num_events: int = 100_000):
+    return moved_spectra(
+        PowerLaw(theta),
+        jax.random.key(3),
+        num_events,
+        {"one_minus_thrust": first_energy},
+        {"one_minus_thrust": (0.0, 0.5)},
+    )
+
+
+def exact(theta: float, omega: float) -> np.ndarray:
+    """Bin densities by quadrature in u, with SciPy's gamma distribution."""
+    from scipy.stats import gamma
+
+    u = (np.arange(20_000) + 0.5) / 20_000
+    scale = 2 * omega / ENERGY / 3
+    cdf = lambda x: gamma.cdf(x / scale, 3.0)  # noqa: E731
+    shifted = np.stack([cdf(edge - theta * u**2 / 2).mean() for edge in EDGES])
+    at_zero = cdf(EDGES)
+    return np.diff(theta * shifted + (1 - theta) * at_zero) / np.diff(EDGES)
+
+
+def test_hermite_polynomial_is_exact_for_its_degree() -> None:
+    nodes = np.array([-0.2, 0.0, 0.3])
+    with jax.enable_x64(True):
+        for degree in range(6):
+            values, slopes = hermite_basis(nodes, jnp.asarray(0.11))
+            found = values @ nodes**degree + slopes @ (degree * nodes ** max(degree - 1, 0))
+            np.testing.assert_allclose(found, 0.11**degree, rtol=1e-12, atol=1e-15)
+
+
+def test_template_agrees_with_quadrature_away_from_the_sample() -> None:
+    model = EventShapeModel(spectra(0.6), "one_minus_thrust", EDGES, energy=ENERGY)
+    for theta in (0.5, 0.55, 0.6, 0.7):
+        with jax.enable_x64(True):
+            prediction = model({"lambda_qcd": jnp.asarray(theta), "omega_1": jnp.asarray(0.5)})
+            values, covariance = np.asarray(prediction.values), np.asarray(prediction.covariance)
+        pulls = (values - exact(theta, 0.5)) / np.sqrt(np.diag(covariance))
+        # 40 pulls; |pull| < 5.6 has a false-alarm rate of at most 40 × 2.1e-8 = 8.6e-7.
+        assert np.max(np.abs(pulls)) < 5.6, theta
+
+
+def test_closure_of_the_fit() -> None:
+    """The truth is found from exact pseudo-data, and toys have unit pulls."""
+    truth = {"lambda_qcd": 0.63, "omega_1": 0.5}
+    data = exact(truth["lambda_qcd"], truth["omega_1"])
+    variance = (0.03 * data) ** 2
+    model = EventShapeModel(spectra(0.6), "one_minus_thrust", EDGES, energy=ENERGY)
+    objective = ChiSquare(data, variance, model)
+    parameters = [Parameter("lambda_qcd", 0.6, 0.45, 0.8), Parameter("omega_1", 0.4, 0.05, 2.0)]
+    result = fit(objective, parameters)
+    assert result.valid, result.reasons
+    for name, value in truth.items():
+        # Only the Monte Carlo error is left, which is below the data's.
+        assert abs(result.values[name] - value) < 2 * result.errors[name]
+    study = toys(objective, result, 200, jax.random.key(0), coverage=False)
+    assert study.valid.all()
+    pulls = (study.values - study.truth)[:, 0] / study.errors[:, 0]
+    # 200 toys: mean ± 0.071, width ± 0.05; five standard errors.
+    assert abs(pulls.mean()) < 0.36
+    assert abs(pulls.std() - 1) < 0.26
