@@ -14,7 +14,7 @@ unless it differs by particles with |p_k| < η|V|, so T is exact up to that.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add, or_
 
@@ -145,7 +145,7 @@ def _pair_loop(x: Array, y: Array, z: Array) -> Array:
         better = size > best[0]
         return jnp.maximum(size, best[0]), jnp.where(better, bits | _end_bits(v, a, b, bit_i, bit_j), best[1])
 
-    used = _used_slots(length)
+    used = used_slots(length)
     start = (jnp.full(x.shape[1:], -1, x.dtype), jnp.zeros(x.shape[1:], jnp.int32))
     return lax.fori_loop(0, used * (used - 1) // 2, try_pair, start)[1]
 
@@ -159,30 +159,42 @@ def _take(columns: Sequence[Array], index: Array) -> Vector:
 def _over_planes(x: Array, y: Array, z: Array) -> Array:
     """Planes through pairs for large events: one particle of the pair at a time, as matrix products."""
     momenta = jnp.stack([x, y, z], axis=-1)
+    ends_of = plane_ends(momenta)
+
+    def try_particle(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+        ends = ends_of(i)
+        sizes = jnp.sum(ends * ends, axis=-1)
+        winner = jnp.argmax(sizes)
+        better = sizes[winner] > best[0]
+        return jnp.where(better, sizes[winner], best[0]), jnp.where(better, ends[winner], best[1])
+
+    start = (jnp.asarray(-1, momenta.dtype), jnp.zeros(3, momenta.dtype))
+    lengths = jnp.sqrt(jnp.sum(momenta * momenta, axis=-1))
+    best = lax.fori_loop(0, used_slots(lengths), try_particle, start)[1]
+    return jnp.where(momenta @ best >= 0, 1, -1).astype(momenta.dtype)
+
+
+def plane_ends(momenta: Array) -> Callable[[Array], Array]:
+    """Σ s_k p_k, (4·particle, 3), of the partitions by the planes through particle i and each other one."""
     num = momenta.shape[0]
     length = jnp.sqrt(jnp.sum(momenta * momenta, axis=-1))
     moved = momenta + jnp.asarray(_jitter(num, momenta.dtype)) * length[:, None]
+    place = jnp.arange(num)
 
-    def try_particle(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+    def ends_of(i: Array) -> Array:
         heights = jnp.matmul(jnp.cross(moved[i], moved), moved.T, precision=lax.Precision.HIGHEST)
-        place = jnp.arange(num)
         own = (place[None, :] == place[:, None]) | (place[None, :] == i)
         signs = jnp.where(own, 0, jnp.where(heights >= 0, 1, -1)).astype(momenta.dtype)
         rest = jnp.matmul(signs, momenta, precision=lax.Precision.HIGHEST)
         near, far = rest + momenta[i], rest - momenta[i]
         ends = jnp.concatenate([near + momenta, near - momenta, far + momenta, far - momenta])
         # A particle is no pair with itself: that would count it twice.
-        sizes = jnp.where(jnp.tile(place == i, 4), -1, jnp.sum(ends * ends, axis=-1))
-        winner = jnp.argmax(sizes)
-        better = sizes[winner] > best[0]
-        return jnp.where(better, sizes[winner], best[0]), jnp.where(better, ends[winner], best[1])
+        return jnp.where(jnp.tile(place == i, 4)[:, None], 0, ends)
 
-    start = (jnp.asarray(-1, momenta.dtype), jnp.zeros(3, momenta.dtype))
-    best = lax.fori_loop(0, _used_slots(length), try_particle, start)[1]
-    return jnp.where(momenta @ best >= 0, 1, -1).astype(momenta.dtype)
+    return ends_of
 
 
-def _used_slots(length: Array) -> Array:
+def used_slots(length: Array) -> Array:
     """One more than the last slot with a momentum, over the batch, and at least 2."""
     used = jnp.any(length > 0, axis=tuple(range(1, length.ndim)))
     return jnp.max(jnp.where(used, jnp.arange(1, length.shape[0] + 1), 2))
@@ -195,13 +207,12 @@ def _jitter(num: int, dtype: jnp.dtype) -> np.ndarray:
     return (eta / math.sqrt(3) * directions).astype(dtype)
 
 
-def longest_in_plane(x: Array, y: Array, z: Array, axis: Array) -> Array:
-    """Longest Σ s_k q_k for vectors across an axis: the partitions by lines through one of them; not differentiated."""
-    q, axis = lax.stop_gradient(jnp.stack([x, y, z], axis=-1)), lax.stop_gradient(axis)
+def in_plane_ends(x: Array, y: Array, z: Array, axis: Array) -> Array:
+    """Σ s_k q_k, (2·particle, 3), for vectors across an axis: the partitions by lines through one of them."""
+    q = jnp.stack([x, y, z], axis=-1)
     num = q.shape[0]
     moved = q + jnp.asarray(_jitter(num, q.dtype)) * jnp.sqrt(jnp.sum(q * q, axis=-1, keepdims=True))
     heights = jnp.matmul(jnp.cross(axis, moved), moved.T, precision=lax.Precision.HIGHEST)
     signs = jnp.where(np.eye(num, dtype=bool), 0, jnp.where(heights >= 0, 1, -1)).astype(q.dtype)
     rest = jnp.matmul(signs, q, precision=lax.Precision.HIGHEST)
-    ends = jnp.concatenate([rest + q, rest - q])
-    return ends[jnp.argmax(jnp.sum(ends * ends, axis=-1))]
+    return jnp.concatenate([rest + q, rest - q])

@@ -7,7 +7,14 @@ from jaxhep.observables.durham import merging_scales_of, minus_log_y
 from jaxhep.observables.hemispheres import broadenings_of, jet_masses_of
 from jaxhep.observables.lund import multiplicity
 from jaxhep.observables.tensors import c_parameter_of, d_parameter_of, eigenvalues, quadratic_tensor
-from jaxhep.observables.thrust import one_minus_thrust_of, partition_of, plane_axes, thrust_of
+from jaxhep.observables.thrust import (
+    ThrustPartition,
+    one_minus_thrust_of,
+    partition_of,
+    plane_axes_of,
+    thrust_of,
+    with_axis_jumps,
+)
 
 
 def event_shapes(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> dict[str, Float[Array, ""]]:
@@ -27,17 +34,15 @@ def event_shapes(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
     """
     event = particles(momenta, mask)
     found = partition_of(event)
-    plane = plane_axes(found)
-    heavy, light = jet_masses_of(found)
-    wide, narrow = broadenings_of(found)
+    heavy, light, wide, narrow, major, minor = with_axis_jumps(_axis_shapes, found)
     _, second, third = eigenvalues(quadratic_tensor(event))
     scales = merging_scales_of(event, (3, 4, 5))
     return {
         "thrust": thrust_of(found),
         "one_minus_thrust": one_minus_thrust_of(found),
-        "thrust_major": plane.major,
-        "thrust_minor": plane.minor,
-        "oblateness": plane.major - plane.minor,
+        "thrust_major": major,
+        "thrust_minor": minor,
+        "oblateness": major - minor,
         "c_parameter": c_parameter_of(event),
         "d_parameter": d_parameter_of(event),
         "heavy_jet_mass": heavy,
@@ -55,3 +60,8 @@ def event_shapes(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
         "minus_log_y45": minus_log_y(scales[2]),
         "multiplicity": multiplicity(momenta, mask),
     }
+
+
+def _axis_shapes(found: ThrustPartition) -> tuple[Array, ...]:
+    """What jumps with the thrust axis, together, so that the next best axis is searched once."""
+    return (*jet_masses_of(found), *broadenings_of(found), *plane_axes_of(found))

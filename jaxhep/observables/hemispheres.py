@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxhep.observables._particles import clipped, cross, dot, each, norm, particles, safe_divide, total
-from jaxhep.observables.thrust import ThrustPartition, partition_of
+from jaxhep.observables.thrust import ThrustPartition, partition_of, with_axis_jumps
 
 
 def jet_masses_of(found: ThrustPartition) -> tuple[Array, Array]:
@@ -50,7 +50,7 @@ def heavy_jet_mass(momenta: Float[Array, "particle 4"], mask: Bool[Array, " part
     >>> round(float(heavy_jet_mass(star, jnp.ones(3, bool))), 5)
     0.33333
     """
-    return jet_masses_of(partition_of(particles(momenta, mask)))[0]
+    return with_axis_jumps(jet_masses_of, partition_of(particles(momenta, mask)))[0]
 
 
 def light_jet_mass(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -67,7 +67,7 @@ def light_jet_mass(momenta: Float[Array, "particle 4"], mask: Bool[Array, " part
     >>> float(light_jet_mass(jnp.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1]]), jnp.ones(2, bool)))
     0.0
     """
-    return jet_masses_of(partition_of(particles(momenta, mask)))[1]
+    return with_axis_jumps(jet_masses_of, partition_of(particles(momenta, mask)))[1]
 
 
 def total_broadening(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -85,7 +85,7 @@ def total_broadening(momenta: Float[Array, "particle 4"], mask: Bool[Array, " pa
     >>> round(float(total_broadening(star, jnp.ones(3, bool))), 5)
     0.28868
     """
-    wide, narrow = broadenings_of(partition_of(particles(momenta, mask)))
+    wide, narrow = with_axis_jumps(broadenings_of, partition_of(particles(momenta, mask)))
     return wide + narrow
 
 
@@ -103,7 +103,7 @@ def wide_broadening(momenta: Float[Array, "particle 4"], mask: Bool[Array, " par
     >>> float(wide_broadening(jnp.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1]]), jnp.ones(2, bool)))
     0.0
     """
-    return broadenings_of(partition_of(particles(momenta, mask)))[0]
+    return with_axis_jumps(broadenings_of, partition_of(particles(momenta, mask)))[0]
 
 
 def narrow_broadening(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -120,4 +120,4 @@ def narrow_broadening(momenta: Float[Array, "particle 4"], mask: Bool[Array, " p
     >>> float(narrow_broadening(jnp.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1]]), jnp.ones(2, bool)))
     0.0
     """
-    return broadenings_of(partition_of(particles(momenta, mask)))[1]
+    return with_axis_jumps(broadenings_of, partition_of(particles(momenta, mask)))[1]

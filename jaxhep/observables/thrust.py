@@ -1,11 +1,13 @@
 """Thrust and its axis: the exact maximum over all partitions, found once, shared by each observable that needs it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxhep.observables._jumps import Values, boundary, longest_but, next_best, sides_of
 from jaxhep.observables._particles import (
     Column,
     Particles,
@@ -24,7 +26,7 @@ from jaxhep.observables._particles import (
     total,
     unit,
 )
-from jaxhep.observables._search import hemispheres, longest_in_plane
+from jaxhep.observables._search import hemispheres, in_plane_ends
 
 
 class ThrustPartition(NamedTuple):
@@ -38,21 +40,36 @@ class ThrustPartition(NamedTuple):
     axis: Vector  # V/|V|, its overall sign left as the search found it
 
 
-class PlaneAxes(NamedTuple):
-    """Thrust major and minor."""
-
-    major: Array
-    minor: Array
-
-
 def partition_of(event: Particles) -> ThrustPartition:
     """Find the thrust partition of particles held in columns."""
     # The search is not differentiated: by Danskin's theorem the derivative of a maximum is that of the winner, its
     # signs held.
-    signs = hemispheres(event)
+    return partition_with(event, hemispheres(event))
+
+
+def partition_with(event: Particles, signs: Column) -> ThrustPartition:
+    """The partition with given signs, as if it were the best."""
     sizes = magnitudes(event)
     vector = signed_sum(signs, event)
     return ThrustPartition(event, sizes, total(sizes), signs, vector, unit(vector))
+
+
+def with_axis_jumps(observables: Callable[[ThrustPartition], Values], found: ThrustPartition) -> Values:
+    """Observables of the thrust partition; their derivative has the flux where another partition becomes the best."""
+    flux = boundary(
+        lambda event, signs: observables(partition_with(event, signs)),
+        lambda event, signs: thrust_of(partition_with(event, signs)),
+        _next_hemispheres,
+        found.event,
+        found.signs,
+    )
+    return tuple(value + zero for value, zero in zip(observables(found), flux, strict=True))
+
+
+def _next_hemispheres(event: Particles, signs: Column) -> Column:
+    """Signs of the second longest partition."""
+    momenta = jnp.stack([stacked(event.x), stacked(event.y), stacked(event.z)], axis=-1)
+    return sides_of(event.vectors(), next_best(momenta, jnp.stack(signed_sum(signs, event))))
 
 
 def thrust_of(found: ThrustPartition) -> Array:
@@ -83,24 +100,45 @@ def axis_of(found: ThrustPartition) -> Float[Array, "3"]:
     return jnp.stack(scale(lax.stop_gradient(side), found.axis))
 
 
-def plane_axes(found: ThrustPartition) -> PlaneAxes:
+def plane_axes_of(found: ThrustPartition) -> Values:
     """Thrust in the plane across the axis (major), and the projection on the third direction (minor)."""
+    across = _across(found)
+    frozen = lax.stop_gradient((across, found.axis))
+    ends = _ends_across(*frozen)
+    signs = sides_of(frozen[0].vectors(), ends[jnp.argmax(jnp.sum(ends * ends, axis=-1))])
+    flux = boundary(_plane_axes_with, lambda f, s: _plane_axes_with(f, s)[0], _next_in_plane, found, signs)
+    return tuple(value + zero for value, zero in zip(_plane_axes_with(found, signs), flux, strict=True))
+
+
+def _across(found: ThrustPartition) -> Particles:
+    """Momenta across the axis."""
     event, n = found.event, found.axis
 
     def flat(component: int) -> Column:
         column = (event.x, event.y, event.z)[component]
         return each(lambda c, x, y, z: c - dot((x, y, z), n) * n[component], column, event.x, event.y, event.z)
 
-    across = Particles(event.energy, flat(0), flat(1), flat(2))
-    longest = longest_in_plane(stacked(across.x), stacked(across.y), stacked(across.z), jnp.stack(n))
-    direction = (longest[0], longest[1], longest[2])
-    signs = tuple(
-        jnp.where(lax.stop_gradient(dot(q, direction)) >= 0, 1, -1).astype(q[0].dtype) for q in across.vectors()
-    )
-    vector = signed_sum(signs, across)
-    third = cross(n, unit(vector))
-    minor = total(jnp.abs(dot(p, third)) for p in event.vectors())
-    return PlaneAxes(safe_divide(norm(vector), found.scale), safe_divide(minor, found.scale))
+    return Particles(event.energy, flat(0), flat(1), flat(2))
+
+
+def _ends_across(across: Particles, axis: Vector) -> Array:
+    return in_plane_ends(stacked(across.x), stacked(across.y), stacked(across.z), jnp.stack(axis))
+
+
+def _plane_axes_with(found: ThrustPartition, signs: Column) -> Values:
+    """(major, minor) with a given partition of the plane."""
+    vector = signed_sum(signs, _across(found))
+    third = cross(found.axis, unit(vector))
+    minor = total(jnp.abs(dot(p, third)) for p in found.event.vectors())
+    return safe_divide(norm(vector), found.scale), safe_divide(minor, found.scale)
+
+
+def _next_in_plane(found: ThrustPartition, signs: Column) -> Column:
+    """Signs of the second longest partition of the plane."""
+    across = _across(found)
+    momenta = jnp.stack([stacked(across.x), stacked(across.y), stacked(across.z)], axis=-1)
+    best = jnp.stack(signed_sum(signs, across))
+    return sides_of(across.vectors(), longest_but(_ends_across(across, found.axis), momenta, best)[1])
 
 
 def thrust(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -188,7 +226,7 @@ def thrust_major(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
     >>> round(float(thrust_major(star, jnp.ones(3, bool))), 5)
     0.57735
     """
-    return plane_axes(partition_of(particles(momenta, mask))).major
+    return with_axis_jumps(plane_axes_of, partition_of(particles(momenta, mask)))[0]
 
 
 def thrust_minor(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -205,7 +243,7 @@ def thrust_minor(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
     >>> float(thrust_minor(jnp.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1]]), jnp.ones(2, bool)))
     0.0
     """
-    return plane_axes(partition_of(particles(momenta, mask))).minor
+    return with_axis_jumps(plane_axes_of, partition_of(particles(momenta, mask)))[1]
 
 
 def oblateness(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle"]) -> Float[Array, ""]:
@@ -222,5 +260,5 @@ def oblateness(momenta: Float[Array, "particle 4"], mask: Bool[Array, " particle
     >>> float(oblateness(jnp.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1]]), jnp.ones(2, bool)))
     0.0
     """
-    axes = plane_axes(partition_of(particles(momenta, mask)))
-    return axes.major - axes.minor
+    major, minor = with_axis_jumps(plane_axes_of, partition_of(particles(momenta, mask)))
+    return major - minor
