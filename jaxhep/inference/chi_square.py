@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from jaxhep._types import Key
 from jaxhep.inference.checks import check_covariance, check_vector
 from jaxhep.inference.objectives import AbstractObjective
+from jaxhep.inference.positive_definite import inverse_and_log_det
 from jaxhep.inference.prediction import Model, Numbers, Prediction, predict
 
 
@@ -20,7 +21,7 @@ class ChiSquare(AbstractObjective):
 
     With `log_det=True` (the default) the minimised function is χ² + ln det V(θ) − ln det V_data: the Gaussian
     −2 ln L, in which a θ with a larger Monte Carlo error gains no advantage by it. It differs from χ² only when V_MC
-    depends on θ, and `FitResult.chi2` is χ² alone in both cases. V⁻¹ is applied through its Cholesky factor.
+    depends on θ, and `FitResult.chi2` is χ² alone in both cases.
 
     With `normalise="shape"` data and prediction are both divided by their integral Σ values·width over the bins
     given, their covariances are propagated through the division, and the last bin, which then follows from the
@@ -122,17 +123,14 @@ class ChiSquare(AbstractObjective):
     def goodness(self, parameters: Mapping[str, Any]) -> Float[Array, ""]:
         """χ²(θ)."""
         residual, covariance, _ = self.residual(parameters)
-        return jnp.sum(_whiten(jnp.linalg.cholesky(covariance), residual) ** 2)
+        return residual @ inverse_and_log_det(covariance)[0] @ residual
 
     def value(self, parameters: Mapping[str, Any]) -> Float[Array, ""]:
         """χ²(θ), plus ln det V(θ) − ln det V_data if `log_det`."""
         residual, covariance, data_covariance = self.residual(parameters)
-        factor = jnp.linalg.cholesky(covariance)
-        chi2 = jnp.sum(_whiten(factor, residual) ** 2)
-        if not self.log_det:
-            return chi2
-        reference = jnp.linalg.cholesky(data_covariance)
-        return chi2 + 2 * jnp.sum(jnp.log(jnp.diag(factor)) - jnp.log(jnp.diag(reference)))
+        inverse, log_det = inverse_and_log_det(covariance)
+        chi2 = residual @ inverse @ residual
+        return chi2 + log_det - inverse_and_log_det(data_covariance)[1] if self.log_det else chi2
 
     def sample(self, parameters: Mapping[str, Any], key: Key) -> "ChiSquare":
         """Pseudo-data: prediction + N(0, V_data + V_MC), so that the residual has the covariance that χ² assumes."""
@@ -143,10 +141,6 @@ class ChiSquare(AbstractObjective):
         values = jnp.asarray(prediction.values)
         noise = jax.random.normal(key, values.shape, values.dtype)
         return eqx.tree_at(lambda tree: tree.data, self, values + jnp.linalg.cholesky(covariance) @ noise)
-
-
-def _whiten(factor: Float[Array, "bin bin"], residual: Float[Array, " bin"]) -> Float[Array, " bin"]:
-    return jax.scipy.linalg.solve_triangular(factor, residual, lower=True)
 
 
 def _to_shape(

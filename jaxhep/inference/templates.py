@@ -168,7 +168,8 @@ class EventShapeModel(eqx.Module):
 
     The parton-level spectrum at Λ is the Hermite polynomial in ln Λ through moved spectra and their exact derivatives;
     the shape function then acts as a matrix, \(t_b=\sum_kM_{bk}(\Omega_1)\,g_k(\Lambda)/\Delta_b\). The Monte Carlo
-    covariance is that of a multinomial seen through M, \((M\,\mathrm{diag}(|g|)M^T-tt^T/\sum|g|)/N_\mathrm{eff}\), with
+    covariance is that of a multinomial seen through M, \((M\,\mathrm{diag}(h)M^T-Mh(Mh)^T)/N_\mathrm{eff}\), with h
+    the spectrum averaged over the nodes near Λ and
     \(1/N_\mathrm{eff}\) interpolated between the nodes.
 
     **Arguments**: `spectra`; `observable` its name; `edges` of the measured bins; `energy` √s in GeV; `shape` of the
@@ -218,9 +219,13 @@ class EventShapeModel(eqx.Module):
         matrix = shape_function.smearing_matrix(jnp.asarray(self.edges), jnp.asarray(self.grid), self.observable)
         widths = jnp.diff(jnp.asarray(self.edges))
         fractions = matrix @ spectrum
-        # Where few events fall the polynomial may dip below zero; |g| keeps the covariance positive (Cauchy–Schwarz).
-        size = jnp.abs(spectrum)
-        covariance = ((matrix * size) @ matrix.T - jnp.outer(fractions, fractions) / jnp.sum(size)) * inverse_count
+        # Not of the spectrum above: where few events fall the polynomial may dip below zero. The squared Lagrange
+        # polynomials average the nodes' contents with positive and smooth weights.
+        squares = _lagrange(self.log_values, log_value) ** 2
+        average = squares @ jnp.asarray(self.contents)
+        average = average / jnp.sum(average)
+        mean = matrix @ average
+        covariance = ((matrix * average) @ matrix.T - jnp.outer(mean, mean)) * inverse_count
         return Prediction(fractions / widths, covariance / jnp.outer(widths, widths))
 
 

@@ -21,20 +21,6 @@ from ._shapes import Shapes
 from .event_run import num_columns
 
 _CUT = 1e-3
-_JUMPING = (
-    "thrust_major",
-    "thrust_minor",
-    "oblateness",
-    "heavy_jet_mass",
-    "light_jet_mass",
-    "wide_broadening",
-    "narrow_broadening",
-)
-_JUMP_NOTE = (
-    "Quantities defined by the thrust axis jump where another axis becomes the best one; the pathwise gradient "
-    "does not see "
-    "these jumps"
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -272,9 +258,6 @@ def check_gradients(
         rows.append(_compare(centre, up, down, float(step)))
     stack = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     notes = _notes(scales, float(step), float(energy), mode, n_f, overflow, stack)
-    jumping = sorted(set(_JUMPING) & set(names))
-    if jumping:
-        notes = (*notes, f"{_JUMP_NOTE} ({', '.join(jumping)}).")
     if not stack["ndf"].sum():
         notes = (*notes, "Nothing varied: there is nothing to compare at these Λ with so few events.")
     return GradientCheck(

@@ -82,6 +82,18 @@ def test_template_agrees_with_quadrature_away_from_the_sample() -> None:
         assert np.max(np.abs(pulls)) < 5.6, theta
 
 
+def test_covariance_is_positive_where_the_polynomial_is_not() -> None:
+    # Two thousand events leave bins with few entries, whose interpolated contents fall below zero.
+    model = EventShapeModel(spectra(0.6, 2000), "one_minus_thrust", np.linspace(0.0, 0.5, 51), energy=ENERGY)
+    lowest = []
+    for theta in (0.4, 0.5, 0.6, 0.7, 0.9):
+        with jax.enable_x64(True):
+            lowest.append(np.min(model.parton_level(jnp.log(theta))))
+            covariance = model({"lambda_qcd": jnp.asarray(theta), "omega_1": jnp.asarray(0.02)}).covariance
+        assert np.linalg.eigvalsh(covariance).min() > -1e-12 * np.trace(covariance), theta
+    assert min(lowest) < 0
+
+
 def test_closure_of_the_fit() -> None:
     """The truth is found from exact pseudo-data, and toys have unit pulls."""
     truth = {"lambda_qcd": 0.63, "omega_1": 0.5}
