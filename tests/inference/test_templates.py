@@ -88,8 +88,9 @@ def test_covariance_is_positive_where_the_polynomial_is_not() -> None:
     lowest = []
     for theta in (0.4, 0.5, 0.6, 0.7, 0.9):
         with jax.enable_x64(True):
-            lowest.append(np.min(model.parton_level(jnp.log(theta))))
-            covariance = model({"lambda_qcd": jnp.asarray(theta), "omega_1": jnp.asarray(0.02)}).covariance
+            lowest.append(np.asarray(model.parton_level(jnp.log(theta))).min())
+            prediction = model({"lambda_qcd": jnp.asarray(theta), "omega_1": jnp.asarray(0.02)})
+            covariance = np.asarray(prediction.covariance)
         assert np.linalg.eigvalsh(covariance).min() > -1e-12 * np.trace(covariance), theta
     assert min(lowest) < 0
 
