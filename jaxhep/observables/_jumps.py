@@ -1,12 +1,14 @@
 r"""The derivative of an average of an observable that jumps where two partitions of the particles tie.
 
-Let \(F_a\) be the observable with partition a and \(g=t_a-t_b\) the lead of the best partition over the next (t is what
-the best one maximises). In an average the surface g = 0 moves with the parameters, which no event sees:
+Let \(F_a\) be the observable with partition a and \(g=|V_a|-|V_b|\) the lead of the best partition over the next, with
+\(V=\sum_ks_kp_k\). In an average the surface g = 0 moves with the parameters, which no event sees:
 
 \[\partial_\theta E[F]=E[\partial_\theta F_a]+E[\delta(g)\,(F_a-F_b)\,\partial_\theta g].\]
 
 The second term is the flux through the surface. It is estimated as in `expectation.histogram`, with a kernel of fourth
-order in place of the delta function, here of width `JUMP_WIDTH`: bias O(h⁴) away from threefold ties.
+order in place of the delta function. The momentum that changes sides is \(D=(V_a-V_b)/2\), and g is about
+\(2|D|\cos\angle(D,V)\): the width of the kernel is `JUMP_WIDTH` times 2|D|, a fixed width in the cosine, so that soft
+particles, whose g is always small, are treated like hard ones. Bias O(width⁴) away from threefold ties.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,11 +21,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from jaxhep.observables._particles import Column, Vector, dot
+from jaxhep.observables._particles import Column, Vector, dot, norm, safe_divide
 from jaxhep.observables._search import SUBSET_CAPACITY, plane_ends, used_slots
 
 JUMP_WIDTH = 0.01
-"""Width h of the kernel, in units of thrust."""
+"""Width of the kernel in the cosine of the angle between the momentum that changes sides and the axis."""
 
 Values = tuple[Array, ...]
 
@@ -31,14 +33,14 @@ Values = tuple[Array, ...]
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def boundary(
     observables: Callable[[Any, Column], Values],
-    height: Callable[[Any, Column], Array],
+    vector: Callable[[Any, Column], Vector],
     rival_of: Callable[[Any, Column], Column],
     state: Any,
     signs: Column,
 ) -> Values:
     """Zeros to be added to the observables; their derivative is the flux through the surface where they jump.
 
-    `observables(state, signs)` and `height(state, signs)` are the F and t of a partition, `rival_of` gives the signs of
+    `observables(state, signs)` and `vector(state, signs)` are the F and V of a partition, `rival_of` gives the signs of
     the next best. Nothing is computed unless a derivative is taken.
     """
     return tuple(jnp.zeros_like(value) for value in jax.eval_shape(observables, state, signs))
@@ -47,19 +49,31 @@ def boundary(
 @boundary.defjvp
 def _boundary_jvp(
     observables: Callable[[Any, Column], Values],
-    height: Callable[[Any, Column], Array],
+    vector: Callable[[Any, Column], Vector],
     rival_of: Callable[[Any, Column], Column],
     primals: Any,
     tangents: Any,
 ) -> tuple[Values, Values]:
     state, signs = primals
     rival = lax.stop_gradient(rival_of(state, signs))
-    lead, change = jax.jvp(lambda s: height(s, signs) - height(s, rival), (state,), (tangents[0],))
-    t = lead / JUMP_WIDTH
-    density = jnp.exp(-t * t / 2) * (3 - t * t) * float(1 / (2 * np.sqrt(2 * np.pi) * JUMP_WIDTH))
+
+    def compare(state: Any) -> tuple[Array, Array]:
+        one, other = vector(state, signs), vector(state, rival)
+        minus, plus = (_length_of_sum(one, other, sign) for sign in (-1, 1))
+        return norm(one) - norm(other), jnp.minimum(minus, plus)  # V and −V are one partition
+
+    (lead, apart), (change, _) = jax.jvp(compare, (state,), (tangents[0],))
+    width = JUMP_WIDTH * apart
+    t = safe_divide(lead, width)
+    density = safe_divide(jnp.exp(-t * t / 2) * (3 - t * t) * float(1 / (2 * np.sqrt(2 * np.pi))), width)
     best, second = observables(state, signs), observables(state, rival)
     flux = tuple(density * (a - b) * change for a, b in zip(best, second, strict=True))
     return tuple(jnp.zeros_like(a) for a in best), flux
+
+
+def _length_of_sum(a: Vector, b: Vector, sign: int) -> Array:
+    """|a ± b|."""
+    return norm((a[0] + sign * b[0], a[1] + sign * b[1], a[2] + sign * b[2]))
 
 
 def next_best(momenta: Array, best: Array) -> Array:

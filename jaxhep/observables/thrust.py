@@ -58,7 +58,7 @@ def with_axis_jumps(observables: Callable[[ThrustPartition], Values], found: Thr
     """Observables of the thrust partition; their derivative has the flux where another partition becomes the best."""
     flux = boundary(
         lambda event, signs: observables(partition_with(event, signs)),
-        lambda event, signs: thrust_of(partition_with(event, signs)),
+        lambda event, signs: signed_sum(signs, event),
         _next_hemispheres,
         found.event,
         found.signs,
@@ -106,7 +106,7 @@ def plane_axes_of(found: ThrustPartition) -> Values:
     frozen = lax.stop_gradient((across, found.axis))
     ends = _ends_across(*frozen)
     signs = sides_of(frozen[0].vectors(), ends[jnp.argmax(jnp.sum(ends * ends, axis=-1))])
-    flux = boundary(_plane_axes_with, lambda f, s: _plane_axes_with(f, s)[0], _next_in_plane, found, signs)
+    flux = boundary(_plane_axes_with, lambda f, s: signed_sum(s, _across(f)), _next_in_plane, found, signs)
     return tuple(value + zero for value, zero in zip(_plane_axes_with(found, signs), flux, strict=True))
 
 
