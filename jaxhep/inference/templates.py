@@ -215,18 +215,48 @@ class EventShapeModel(eqx.Module):
         spectrum = self.parton_level(log_value)
         # The weights of moved events fluctuate more the further they were moved.
         inverse_count = jnp.exp(-_lagrange(self.log_values, log_value) @ jnp.log(jnp.asarray(self.effective_events)))
-        shape_function = ShapeFunction(parameters["omega_1"], self.energy, self.shape)
-        matrix = shape_function.smearing_matrix(jnp.asarray(self.edges), jnp.asarray(self.grid), self.observable)
-        widths = jnp.diff(jnp.asarray(self.edges))
-        fractions = matrix @ spectrum
-        # Not of the spectrum above: where few events fall the polynomial may dip below zero. The squared Lagrange
-        # polynomials average the nodes' contents with positive and smooth weights.
+        # Where few events fall the polynomial may dip below zero, so its covariance is taken from the nodes' contents,
+        # averaged with squared Lagrange polynomials: positive and smooth weights.
         squares = _lagrange(self.log_values, log_value) ** 2
         average = squares @ jnp.asarray(self.contents)
-        average = average / jnp.sum(average)
-        mean = matrix @ average
-        covariance = ((matrix * average) @ matrix.T - jnp.outer(mean, mean)) * inverse_count
-        return Prediction(fractions / widths, covariance / jnp.outer(widths, widths))
+        return self.hadronised(spectrum, average / jnp.sum(average), inverse_count, parameters["omega_1"])
+
+    def hadronised(
+        self,
+        spectrum: Float[Array | np.ndarray, " point"],
+        occupation: Float[Array | np.ndarray, " point"],
+        inverse_count: Any,
+        omega_1: Any,
+    ) -> Prediction:
+        """A parton-level spectrum in the measured bins; `occupation`: its positive form, for the covariance."""
+        shape_function = ShapeFunction(omega_1, self.energy, self.shape)
+        matrix = shape_function.smearing_matrix(jnp.asarray(self.edges), jnp.asarray(self.grid), self.observable)
+        widths = jnp.diff(jnp.asarray(self.edges))
+        mean = matrix @ occupation
+        covariance = ((matrix * occupation) @ matrix.T - jnp.outer(mean, mean)) * inverse_count
+        return Prediction(matrix @ spectrum / widths, covariance / jnp.outer(widths, widths))
 
 
-__all__ = ["EventShapeModel", "MovedSpectra", "hermite_basis", "moved_spectra"]
+class SampledShape(eqx.Module):
+    """Binned, hadronised event shape of one sample: a function of `omega_1` alone.
+
+    **Arguments**: `model`: how to bin and hadronise; `values` and `weights` (event) of the sample.
+    """
+
+    model: EventShapeModel
+    spectrum: Float[np.ndarray, " point"]
+    inverse_count: Float[np.ndarray, ""]
+
+    def __init__(self, model: EventShapeModel, values: Float[Array, " event"], weights: Float[Array, " event"]):
+        low, high = float(model.grid[0]), float(model.grid[-1])
+        grid, squares = deposit(values, weights, low, high, model.grid.shape[0])
+        content = np.asarray(grid, float)
+        self.model, self.spectrum = model, content / content.sum()
+        self.inverse_count = np.asarray(float(squares) / float(jnp.sum(weights)) ** 2)
+
+    def __call__(self, parameters: Mapping[str, Any]) -> Prediction:
+        """Densities in the measured bins and their Monte Carlo covariance."""
+        return self.model.hadronised(self.spectrum, self.spectrum, self.inverse_count, parameters["omega_1"])
+
+
+__all__ = ["EventShapeModel", "MovedSpectra", "SampledShape", "hermite_basis", "moved_spectra"]

@@ -1,17 +1,21 @@
 """Whole studies, each a short script over the floors below."""
 
+from jaxhep.studies.closure import BruteForce, brute_force, closure
 from jaxhep.studies.event_run import EventRun
 from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
 from jaxhep.studies.gradient_check import GradientCheck, check_gradients
 from jaxhep.studies.moved_run import MovedHistograms, StoredRun, moved_histograms, open_run
 
 __all__ = [
+    "BruteForce",
     "EventRun",
     "EventShapeFit",
     "GradientCheck",
     "MovedHistograms",
     "StoredRun",
+    "brute_force",
     "check_gradients",
+    "closure",
     "fit_event_shapes",
     "moved_histograms",
     "open_run",

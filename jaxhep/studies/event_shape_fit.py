@@ -10,10 +10,11 @@ import jax
 import numpy as np
 
 from ..inference import ChiSquare, CombinedObjective, FitResult, Parameter, fit
-from ..inference.templates import EventShapeModel, MovedSpectra, moved_spectra
+from ..inference.templates import EventShapeModel, MovedSpectra, SampledShape, moved_spectra
 from ..observables import get_observable
 from ..reference import Measurement, load
 from ..shower import DiscreteQCD
+from ..simulator import generate, with_parameters
 
 FIT_RANGES: dict[str, tuple[float, float]] = {
     "thrust": (0.75, 0.95),
@@ -237,33 +238,34 @@ def _measurements(
     return result
 
 
+def sampled_shapes(
+    study: EventShapeFit,
+    lambda_qcd: float,
+    stream: int,
+    num_events: int | None = None,
+    on_events: Callable[[int], None] | None = None,
+) -> dict[str, SampledShape]:
+    """Templates of an independent sample at Λ, by observable; `stream` numbers the sample (its random key)."""
+    shower = with_parameters(study.shower, {"lambda_qcd": lambda_qcd})
+    functions = {name: get_observable(name).function for name in study.measurements}
+    key = jax.random.fold_in(jax.random.key(study.seed), stream)
+    events = generate(shower, key, num_events or study.num_events, observables=functions, on_chunk=on_events)
+    return {name: SampledShape(model, events[name], events["weight"]) for name, model in study.models.items()}
+
+
 def regenerated(
-    study: EventShapeFit, factor: float, seed_number: int, on_events: Callable[[int], None] | None = None
+    study: EventShapeFit, factor: float, stream: int, on_events: Callable[[int], None] | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Hadron-level densities and errors of an independent sample at Λ·factor, for comparison with moved templates."""
-    from ..expectation import deposit
-    from ..simulator import generate
+    shapes = sampled_shapes(study, study.reference_lambda * factor, stream, on_events=on_events)
+    return {name: densities(shape, omega_1=study.result.values["omega_1"]) for name, shape in shapes.items()}
 
-    value = study.reference_lambda * factor
-    options = {name: getattr(study.shower, name) for name in ("mode", "n_f", "matrix_element", "quark_colour")}
-    energy = float(study.shower.energy)
-    shower = DiscreteQCD(energy, value, ordering_scale=study.shower.ordering_scale, **options)
-    functions = {name: get_observable(name).function for name in study.measurements}
-    key = jax.random.fold_in(jax.random.key(study.seed), seed_number)
-    events = generate(shower, key, study.num_events, observables=functions, on_chunk=on_events)
-    result = {}
-    for name, model in study.models.items():
-        low, high = GRID_RANGES[name]
-        grid, squares = deposit(events[name], events["weight"], low, high, model.grid.shape[0])
-        spectrum = np.asarray(grid, float)
-        total = spectrum.sum()
-        with jax.enable_x64(True):
-            matrix = np.asarray(_matrix(model, study.result.values["omega_1"]))
-        fractions = matrix @ spectrum / total
-        variance = ((matrix**2) @ spectrum / total - fractions**2) * float(squares) / total**2
-        widths = np.diff(model.edges)
-        result[name] = (fractions / widths, np.sqrt(variance) / widths)
-    return result
+
+def densities(model: Any, **parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """Density of a model in the fitted bins, and its Monte Carlo error."""
+    with jax.enable_x64(True):
+        prediction = model({name: jax.numpy.asarray(value) for name, value in parameters.items()})
+        return np.asarray(prediction.values), np.sqrt(np.diagonal(np.asarray(prediction.covariance)))
 
 
 def _matrix(model: EventShapeModel, omega_1: float) -> Any:
@@ -274,12 +276,7 @@ def _matrix(model: EventShapeModel, omega_1: float) -> Any:
 
 def template(study: EventShapeFit, name: str, lambda_qcd: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
     """Density in the fitted bins, and its Monte Carlo error, at other parameter values (from the moved sample)."""
-    with jax.enable_x64(True):
-        values = {"lambda_qcd": jax.numpy.asarray(lambda_qcd), "omega_1": jax.numpy.asarray(omega_1)}
-        prediction = study.models[name](values)
-        covariance = prediction.covariance
-        assert covariance is not None
-        return np.asarray(prediction.values), np.sqrt(np.diagonal(np.asarray(covariance)))
+    return densities(study.models[name], lambda_qcd=lambda_qcd, omega_1=omega_1)
 
 
 def template_slope(study: EventShapeFit, name: str) -> tuple[np.ndarray, np.ndarray]:
