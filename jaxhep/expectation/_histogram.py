@@ -96,7 +96,7 @@ def histogram(
     - `values`: x, shape (event,).
     - `weights`: w, shape (event,).
     - `edges`: bin edges, concrete and increasing. What lies outside counts in the normalisation only.
-    - `bandwidth`: h in the units of x; default half of the narrowest bin. It is reported in the result.
+    - `bandwidth`: h in the units of x; default a quarter of the narrowest bin. It is reported in the result.
     - `density`: divide by the bin widths.
 
     **Returns** a `Histogram`.
@@ -115,7 +115,7 @@ def histogram(
     bounds = check_edges(edges)
     weights = check_events(values, weights)
     if bandwidth is None:
-        bandwidth = float(np.min(np.diff(bounds))) / 2
+        bandwidth = float(np.min(np.diff(bounds))) / 4
     if not bandwidth > 0:
         raise ValueError(f"bandwidth must be positive, got {bandwidth}")
     dtype = values.dtype

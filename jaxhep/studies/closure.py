@@ -119,7 +119,7 @@ class BruteForce:
 def brute_force(
     study: EventShapeFit,
     num_points: int = 9,
-    num_sigma: float | int = 1.5,
+    num_sigma: float | int = 3,
     *,
     num_events: int | None = None,
     on_events: Callable[[int], None] | None = None,

@@ -197,7 +197,7 @@ def check_gradients(
     **Arguments**: `lambdas` in GeV; `num_events` of each of the three samples at each Λ; `observables`: names of the
     registry, default all; `bins`: an observable with a published binning in `jaxhep.reference`, or None;
     `step`: h in lnΛ;
-    `bandwidth`: kernel width, default half of the narrowest bin; `on_chunk(done)`: events done so far.
+    `bandwidth`: kernel width, default a quarter of the narrowest bin; `on_chunk(done)`: events done so far.
 
     **Raises** `ValueError` before anything is compiled.
     """
@@ -306,7 +306,7 @@ def check_arguments(
         raise ValueError("nothing to check: give observables, or bins")
     edges = None if bins is None else reference_edges(bins)
     if bandwidth is None and edges is not None:
-        bandwidth = float(np.min(np.diff(edges))) / 2
+        bandwidth = float(np.min(np.diff(edges))) / 4
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise ValueError(f"bandwidth must be positive, got {bandwidth}")
     for scale in scales:
