@@ -1,4 +1,9 @@
-"""Hemisphere observables: jet masses and broadenings, the hemispheres cut by the thrust axis."""
+"""Hemisphere observables: jet masses and broadenings, the hemispheres cut by the thrust axis.
+
+They jump where another axis becomes the best one. Their derivatives carry the flux through these jumps, as a narrow
+peak for events near a tie (`_jumps`): averages then have the right derivative; the derivative of one event near a tie
+is not that of its own path.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float

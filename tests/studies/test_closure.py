@@ -2,15 +2,32 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxhep.inference import ChiSquare, Prediction
 from jaxhep.studies import brute_force, closure, fit_event_shapes
+from jaxhep.studies.closure import PseudoData
 
 
 @pytest.fixture(scope="module")
 def study():
     return fit_event_shapes(("thrust",), num_events=8192, seed=1)
+
+
+def test_pseudo_data_fluctuate_around_the_truth_with_both_covariances():
+    truth, data, simulated = np.array([1.0, 5.0]), np.array([[0.04, 0.01], [0.01, 0.09]]), np.diag([0.05, 0.01])
+    chi_square = ChiSquare(np.zeros(2), data, lambda p: Prediction(p["a"] * jnp.ones(2), simulated))
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn = np.asarray(jax.vmap(lambda key: PseudoData(chi_square, truth).sample({"a": 2.0}, key).data)(keys))
+    expected = data + simulated
+    # Six standard errors of 2 means and 4 (co)variances: false alarm below 2e-8.
+    error = np.sqrt(np.diag(expected) / len(keys))
+    assert np.all(np.abs(drawn.mean(axis=0) - truth) < 6 * error)
+    spread = np.sqrt((np.outer(np.diag(expected), np.diag(expected)) + expected**2) / len(keys))
+    assert np.all(np.abs(np.cov(drawn.T) - expected) < 6 * spread)
 
 
 def test_toys_of_an_independent_sample_come_back(study):
