@@ -3,7 +3,7 @@
 from jaxtyping import Array, Bool, Float
 
 from jaxhep.observables._particles import clipped, particles
-from jaxhep.observables.durham import merging_scales_of, minus_log_y
+from jaxhep.observables.durham import scales_with_jumps
 from jaxhep.observables.hemispheres import broadenings_of, jet_masses_of
 from jaxhep.observables.lund import multiplicity
 from jaxhep.observables.tensors import c_parameter_of, d_parameter_of, eigenvalues, quadratic_tensor
@@ -36,7 +36,7 @@ def event_shapes(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
     found = partition_of(event)
     heavy, light, wide, narrow, major, minor = with_axis_jumps(_axis_shapes, found)
     _, second, third = eigenvalues(quadratic_tensor(event))
-    scales = merging_scales_of(event, (3, 4, 5))
+    scales, logs = scales_with_jumps(event, (3, 4, 5))
     return {
         "thrust": thrust_of(found),
         "one_minus_thrust": one_minus_thrust_of(found),
@@ -55,9 +55,9 @@ def event_shapes(momenta: Float[Array, "particle 4"], mask: Bool[Array, " partic
         "y23": scales[0],
         "y34": scales[1],
         "y45": scales[2],
-        "minus_log_y23": minus_log_y(scales[0]),
-        "minus_log_y34": minus_log_y(scales[1]),
-        "minus_log_y45": minus_log_y(scales[2]),
+        "minus_log_y23": logs[0],
+        "minus_log_y34": logs[1],
+        "minus_log_y45": logs[2],
         "multiplicity": multiplicity(momenta, mask),
     }
 
