@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxhep.event import Event
 from jaxhep.inference import ChiSquare, Parameter, fit, toys
-from jaxhep.inference.templates import EventShapeModel, hermite_basis, moved_spectra
+from jaxhep.inference.hermite import HermiteInterpolation
+from jaxhep.inference.templates import EventShapeModel, moved_spectra
 from jaxhep.noise import uniforms
 from jaxhep.simulator import AbstractSimulator
 
@@ -64,11 +66,36 @@ def exact(theta: float, omega: float) -> np.ndarray:
 
 def test_hermite_polynomial_is_exact_for_its_degree() -> None:
     nodes = np.array([-0.2, 0.0, 0.3])
+    interpolation = HermiteInterpolation(nodes)
     with jax.enable_x64(True):
         for degree in range(6):
-            values, slopes = hermite_basis(nodes, jnp.asarray(0.11))
-            found = values @ nodes**degree + slopes @ (degree * nodes ** max(degree - 1, 0))
-            np.testing.assert_allclose(found, 0.11**degree, rtol=1e-12, atol=1e-15)
+            shown = np.concatenate([nodes**degree, degree * nodes ** max(degree - 1, 0)])
+            np.testing.assert_allclose(interpolation(jnp.asarray(0.11)) @ shown, 0.11**degree, rtol=1e-12, atol=1e-15)
+        for node in range(3):
+            weights = interpolation.node_weights(jnp.asarray(nodes[node]))
+            np.testing.assert_allclose(weights, np.eye(3)[node], atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_beyond_the_nodes_a_parabola_touches_the_polynomial(side: int) -> None:
+    """Toys and scans go there, where a polynomial of degree 9 would run away (it made closure pulls 1.4 wide)."""
+    nodes = np.linspace(-0.45, 0.45, 5)
+    noise = np.random.default_rng(2).normal(size=10)
+    interpolation = HermiteInterpolation(nodes)
+    with jax.enable_x64(True):
+        function = lambda x: interpolation(x) @ noise  # noqa: E731
+        edge, far = side * 0.45, side * 0.8
+        inner, outer = (jnp.asarray(edge * (1 + shift)) for shift in (-1e-9, 1e-9))
+        for derivative in (function, jax.jacfwd(function), jax.jacfwd(jax.jacfwd(function))):
+            np.testing.assert_allclose(derivative(inner), derivative(outer), rtol=1e-4)
+        slope, curvature = (f(outer) for f in (jax.jacfwd(function), jax.jacfwd(jax.jacfwd(function))))
+        expected = function(outer) + slope * (far - edge) + curvature * (far - edge) ** 2 / 2
+        np.testing.assert_allclose(function(jnp.asarray(far)), expected, rtol=1e-6)
+
+
+def test_nodes_have_to_increase() -> None:
+    with pytest.raises(ValueError, match="increasing nodes"):
+        HermiteInterpolation([0.0, 0.0])
 
 
 def test_template_agrees_with_quadrature_away_from_the_sample() -> None:
