@@ -21,8 +21,9 @@ NUM_BATCHES = 8
 NUM_NODES = 1001
 """Points of the fine grid of an observable. Its spacing is far below the width of the shape function."""
 FACTORS = (0.64, 0.8, 1.0, 1.25, 1.5625)
-"""Where a sample is moved to, in units of its own θ: evenly in ln θ. Between them the interpolated thrust spectrum is
-within 0.08 standard deviations of ALEPH's data of that of the same events moved there (10⁶ events)."""
+"""Where a sample is moved to, in units of its own θ: evenly in ln θ, to six standard deviations of Λ from ALEPH's
+thrust, so that toys and scans stay between the nodes. There the interpolated spectrum differs from that of the same
+events moved to the place by less than 0.08 standard deviations of the data in any bin (10⁶ events)."""
 
 
 class MovedSpectra(eqx.Module):

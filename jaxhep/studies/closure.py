@@ -134,11 +134,8 @@ def _other_templates(study: EventShapeFit, number: int, on_events: Callable[[int
     """The study's objective with templates of another sample of the same size at the same Λ."""
     functions = {name: get_observable(name).function for name in study.measurements}
     grids = {name: GRID_RANGES[name] for name in study.measurements}
-    factors = np.exp(study.spectra.log_values) / study.reference_lambda
     key = jax.random.fold_in(jax.random.key(study.seed), _TEMPLATE_STREAM + number)
-    spectra = moved_spectra(
-        study.shower, key, study.num_events, functions, grids, factors=factors.tolist(), on_chunk=on_events
-    )
+    spectra = moved_spectra(study.shower, key, study.num_events, functions, grids, on_chunk=on_events)
     parts = []
     for part in study.objective.leaves():
         old = study.models[part.label]

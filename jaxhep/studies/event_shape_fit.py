@@ -44,10 +44,6 @@ _TIERS = (0.13, 0.06, 0.02)
 _ORDERING_SCALE = 0.2
 _CLOSE = 0.35
 """A pilot is believed if its fit lies within this distance in ln Λ, safely inside its outermost nodes."""
-_NUM_SIGMA = 4
-_HALF_RANGE = (0.2, 0.45)
-"""The sample is moved to `_NUM_SIGMA` standard deviations of the pilot's fit to each side, so that scans and toys stay
-between the nodes, but at least and at most so far in ln Λ."""
 
 
 @dataclass
@@ -94,8 +90,8 @@ def fit_event_shapes(
     r"""Fits Λ_QCD and Ω₁ to measured event shapes.
 
     A pilot sample finds the neighbourhood of the minimum; then **one** sample of `num_events` is drawn there, moved to
-    four other Λ, the outer ones four standard deviations away, and differentiated at all five, which gives every
-    template as a smooth function of ln Λ (`inference.templates`). The χ² contains the covariance of the data and of the
+    four other Λ, from 0.64 to 1.56 times its own, and differentiated at all five, which gives every template as a
+    smooth function of ln Λ (`inference.templates`). The χ² contains the covariance of the data and of the
     Monte Carlo sample.
 
     **Arguments**
@@ -138,13 +134,11 @@ def fit_event_shapes(
     seconds: dict[str, float] = {}
     pilots: list[dict[str, float]] = []
 
-    def attempt(
-        shower: DiscreteQCD, events: int, key_number: int, stage: str, factors: Sequence[float]
-    ) -> tuple[Any, ...]:
+    def attempt(shower: DiscreteQCD, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
         begin = time.perf_counter()
-        report = None if on_events is None else (lambda done: on_events(stage, done, len(factors) * events))
+        report = None if on_events is None else (lambda done: on_events(stage, done, len(FACTORS) * events))
         key = jax.random.fold_in(jax.random.key(seed), key_number)
-        spectra = moved_spectra(shower, key, events, functions, grids, factors=factors, on_chunk=report)
+        spectra = moved_spectra(shower, key, events, functions, grids, on_chunk=report)
         seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
         begin = time.perf_counter()
         models = {n: EventShapeModel(spectra, n, m.edges, energy=energy, shape=shape) for n, m in measurements.items()}
@@ -158,22 +152,20 @@ def fit_event_shapes(
         seconds[f"{stage} fit"] = seconds.get(f"{stage} fit", 0) + time.perf_counter() - begin
         return result, objective, models, spectra
 
-    factors: tuple[float, ...] = FACTORS
     reference = start["lambda_qcd"]
     for number in range(_MAX_PILOTS):
         shower = _shower(energy, reference, shower_options)
-        result, *_ = attempt(shower, min(_PILOT_EVENTS, num_events), number, "pilot", FACTORS)
+        result, *_ = attempt(shower, min(_PILOT_EVENTS, num_events), number, "pilot")
         found = min(max(result.values["lambda_qcd"], reference / 1.5), reference * 1.5)
         pilots.append({"reference": reference, "lambda_qcd": result.values["lambda_qcd"]})
         close = abs(math.log(found / reference)) < _CLOSE
         start = {"lambda_qcd": found, "omega_1": min(max(result.values["omega_1"], 0.05), 2.5)}
-        factors = sample_factors(result.errors["lambda_qcd"] / result.values["lambda_qcd"])
         reference = round(found, 4)
         if close:
             break
     while True:
         shower = _shower(energy, reference, shower_options)
-        result, objective, models, spectra = attempt(shower, num_events, _SAMPLE_STREAM, "sample", factors)
+        result, objective, models, spectra = attempt(shower, num_events, _SAMPLE_STREAM, "sample")
         found = result.values["lambda_qcd"]
         low, high = np.exp(spectra.log_values[[0, -1]])
         if low < found < high or len(pilots) > _MAX_PILOTS:
@@ -184,13 +176,6 @@ def fit_event_shapes(
     return EventShapeFit(
         result, objective, shower, measurements, models, spectra, num_events, seed, reference, pilots, seconds
     )
-
-
-def sample_factors(relative_error: float) -> tuple[float, ...]:
-    """The Λ of the five nodes in units of the sample's, from the error of ln Λ."""
-    low, high = _HALF_RANGE
-    half = min(max(_NUM_SIGMA * relative_error, low), high) if math.isfinite(relative_error) else high
-    return tuple(math.exp(step * half) for step in (-1, -0.5, 0, 0.5, 1))
 
 
 def check_arguments(
