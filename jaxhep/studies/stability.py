@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .event_shape_fit import EventShapeFit, fit_event_shapes
+from .event_shape_fit import fit_event_shapes
 
 VARIATIONS: dict[str, dict[str, Any]] = {
     "thrust 0.75–0.95 (default)": {},
@@ -93,7 +93,7 @@ def stability(
     return rows
 
 
-def _row(name: str, study: EventShapeFit) -> StabilityRow:
+def _row(name: str, study: Any) -> StabilityRow:
     result = study.result
     scale, power = ((result.values[p], result.errors[p]) for p in ("lambda_qcd", "omega_1"))
     return StabilityRow(name, scale, power, result.chi2, result.ndf, study.alpha_s, tuple(result.reasons))
