@@ -99,6 +99,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     start_session()
     begin = time.perf_counter()
     compile_seconds = _count_compilation()
+    from ..inference.templates import FACTORS
     from ..studies.event_shape_fit import check_arguments, fit_event_shapes
     from ..studies.fit_report import LACKS, draw_fit, draw_scans, draw_validation, scans, summary
 
@@ -110,7 +111,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     console = Console()
     console.print(f"Fitting Λ and Ω₁ to ALEPH {', '.join(names)}; compiling takes a while the first time.")
-    with progress(3 * config["num_events"], "events (3 values of Λ)") as bar:
+    with progress(len(FACTORS) * config["num_events"], f"events ({len(FACTORS)} values of Λ)") as bar:
         study = fit_event_shapes(
             names, **arguments, on_events=lambda stage, done, total: bar(done) if stage == "sample" else None
         )

@@ -28,6 +28,17 @@ def gamma_cdf(shape: Float[Array, ""], x: Float[Array, "*n"]) -> Float[Array, "*
     return jnp.where(inside, value, jnp.where(x > 0, jnp.ones_like(value), jnp.zeros_like(value)))
 
 
+def erlang_cdf(order: int, x: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    r"""`gamma_cdf` of whole-numbered shape n in closed form, \(1-e^{-x}\sum_{k<n}x^k/k!\) for x > 0: an exponential
+    in place of a loop. Absolute error a few rounding errors of 1; the relative one is not small where F is."""
+    inside = (x > 0) & (x < _largest(jnp.asarray(float(order), x.dtype)))
+    safe = jnp.where(inside, x, jnp.ones_like(x))
+    series = jnp.ones_like(x)
+    for k in range(order - 1, 0, -1):
+        series = 1 + series * safe / k
+    return jnp.where(inside, 1 - jnp.exp(-safe) * series, jnp.where(x > 0, jnp.ones_like(x), jnp.zeros_like(x)))
+
+
 def _log_density(shape: Float[Array, "*n"], x: Float[Array, "*n"]) -> Float[Array, "*n"]:
     return (shape - 1) * jnp.log(x) - x - gammaln(shape)
 

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from .._types import Array, Float, Key, Scalar
 from ..noise import uniforms
-from ._gamma import gamma_cdf, inverse_gamma_cdf
+from ._gamma import erlang_cdf, gamma_cdf, inverse_gamma_cdf
 
 COEFFICIENTS: dict[str, float] = {
     "thrust": -2.0,
@@ -106,7 +106,12 @@ class ShapeFunction(eqx.Module):
         return value + scale * inverse_gamma_cdf(noise, self.shape)
 
     def smearing_matrix(
-        self, edges: Float[Array | np.ndarray, " edge"], nodes: Float[Array | np.ndarray, " node"], observable: str
+        self,
+        edges: Float[Array | np.ndarray, " edge"],
+        nodes: Float[Array | np.ndarray, " node"],
+        observable: str,
+        *,
+        order: int | None = None,
     ) -> Float[Array, "edge-1 node"]:
         r"""Probability that a parton-level value at each node ends in each bin: the exact expectation of the random
         shift.
@@ -123,6 +128,9 @@ class ShapeFunction(eqx.Module):
         - `nodes`: parton-level values.
         - `observable`: a key of `COEFFICIENTS`; `"thrust"` means that edges and nodes are values of T,
           `"one_minus_thrust"` of 1−T.
+        - `order`: \(a\) again, if it is a whole number known beforehand: a closed form then takes the place of the
+          incomplete gamma function, at a fraction of the time. The leaf `shape`, which must have this value, then
+          has the derivative of the scale only.
 
         **Returns** the matrix (bins, nodes) in the widest dtype given: hand float64 over in a fit. A column sums to
         1 less what falls
@@ -149,7 +157,10 @@ class ShapeFunction(eqx.Module):
         # Infinite edges are set apart before the division, whose derivative would be 0·∞ there.
         infinite = jnp.isinf(edges)
         distance = sign * (jnp.where(infinite, 0, edges)[:, None] - nodes[None, :])
-        below = gamma_cdf(self.shape.astype(dtype), distance / scale)
+        if order is None:
+            below = gamma_cdf(self.shape.astype(dtype), distance / scale)
+        else:
+            below = erlang_cdf(_check_order(order, self.shape), distance / scale)
         below = jnp.where(infinite[:, None], (sign * edges > 0)[:, None].astype(dtype), below)
         return sign * (below[1:] - below[:-1])
 
@@ -178,6 +189,15 @@ def _leaf(name: str, value: ArrayLike, above: float, cure: str) -> Scalar:
     return array.astype(
         jnp.promote_types(array.dtype, jnp.float32) if array.weak_type is False else jnp.result_type(float)
     )
+
+
+def _check_order(order: int, shape: Any) -> int:
+    """`order` if it can be the shape; ValueError otherwise."""
+    if isinstance(order, bool) or not isinstance(order, int) or not 2 <= order <= 100:
+        raise ValueError(f"order must be a whole number from 2 to 100, got {order!r}")
+    if _is_known(shape) and float(shape) != order:
+        raise ValueError(f"order = {order} must equal the shape, which is {float(shape):g}")
+    return order
 
 
 def _check_edges(edges: Any, observable: str) -> None:

@@ -65,8 +65,12 @@ def find_crossings(
     sigma = np.sqrt(np.diag(covariance))
 
     def solve(method: str) -> Crossing:
-        numbers = (best, sigma, np.float64(minimum), completed, held, np.float64(level))
-        return jax.device_get(_find(objective, layout, *numbers, settings, batch_size, method))
+        numbers = (best, sigma, np.float64(minimum), held, np.float64(level))
+        if batch_size == 1:
+            # One program for any number of directions: interval and contours share it.
+            each = [_find_one(objective, layout, *numbers, row, settings, method) for row in completed]
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(each))
+        return jax.device_get(_find(objective, layout, *numbers, completed, settings, batch_size, method))
 
     with jax.enable_x64(True):
         found = solve("newton")
@@ -84,11 +88,31 @@ def _find(
     best: Numbers,
     sigma: Numbers,
     minimum: Any,
-    directions: Numbers,
     held: Numbers,
     level: Any,
+    directions: Numbers,
     settings: Settings,
     batch_size: int | None,
+    method: str,
+) -> Crossing:
+    def one(direction: Array) -> Crossing:
+        return _solve(objective, layout, best, sigma, minimum, held, level, direction, settings, method)
+
+    if batch_size is None:
+        return jax.vmap(one)(jnp.asarray(directions))
+    return jax.lax.map(one, jnp.asarray(directions), batch_size=batch_size)
+
+
+def _solve(
+    objective: AbstractObjective,
+    layout: Layout,
+    best: Numbers,
+    sigma: Numbers,
+    minimum: Any,
+    held: Numbers,
+    level: Any,
+    direction: Numbers,
+    settings: Settings,
     method: str,
 ) -> Crossing:
     import optimistix as optx
@@ -107,30 +131,27 @@ def _find(
         gradient, value = jax.jacfwd(lambda x: (function(x),) * 2, has_aux=True)(u)
         return value, gradient
 
-    def one(direction: Array) -> Crossing:
-        step = direction / slope
+    step = direction / slope
 
-        def place(y: tuple[Array, Array]) -> Array:
-            length, rest = y
-            return internal + length * step + unit * jnp.where(held, 0.0, rest)
+    def place(y: tuple[Array, Array]) -> Array:
+        length, rest = y
+        return internal + length * step + unit * jnp.where(held, 0.0, rest)
 
-        def equations(y: Any, args: Any) -> Any:
-            value, gradient = value_and_gradient(place(y))
-            return value - minimum - level, jnp.where(held, y[1], unit * gradient)
+    def equations(y: Any, args: Any) -> Any:
+        value, gradient = value_and_gradient(place(y))
+        return value - minimum - level, jnp.where(held, y[1], unit * gradient)
 
-        start = (jnp.sqrt(level), jnp.zeros_like(unit))
-        solver = {"newton": optx.Newton, "dogleg": optx.Dogleg}[method](rtol=1e-8, atol=1e-8)
-        found: optx.Solution = optx.root_find(equations, solver, start, max_steps=64, throw=False)
-        off, slopes = equations(found.value, None)
-        theta = layout.external(place(found.value))
-        # ¼ Σ (σ_k ∂_k)² bounds the EDM of the others up to their correlation.
-        edm = jnp.sum(jnp.where(held, 0.0, slopes) ** 2) / 4
-        fine = (jnp.abs(off) < 1e-4 * jnp.maximum(level, 1.0)) & (edm < 1e-4) & (found.value[0] > 0)
-        return Crossing(theta, off + level, edm, fine & jnp.all(jnp.isfinite(theta)))
+    start = (jnp.sqrt(level), jnp.zeros_like(unit))
+    solver = {"newton": optx.Newton, "dogleg": optx.Dogleg}[method](rtol=1e-8, atol=1e-8)
+    found: optx.Solution = optx.root_find(equations, solver, start, max_steps=64, throw=False)
+    off, slopes = equations(found.value, None)
+    theta = layout.external(place(found.value))
+    edm = jnp.sum(jnp.where(held, 0.0, slopes) ** 2) / 4
+    fine = (jnp.abs(off) < 1e-4 * jnp.maximum(level, 1.0)) & (edm < 1e-4) & (found.value[0] > 0)
+    return Crossing(theta, off + level, edm, fine & jnp.all(jnp.isfinite(theta)))
 
-    if batch_size is None:
-        return jax.vmap(one)(jnp.asarray(directions))
-    return jax.lax.map(one, jnp.asarray(directions), batch_size=batch_size)
+
+_find_one = eqx.filter_jit(_solve)
 
 
 __all__ = ["Crossing", "find_crossings"]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxhep.inference.fit import make_settings
 from jaxhep.inference.layout import Layout, make_layout
-from jaxhep.inference.minimise import Minimum, Settings, minimise
+from jaxhep.inference.minimise import Minimum, Settings, jitted_minimise, minimise
 from jaxhep.inference.objectives import AbstractObjective
 from jaxhep.inference.prediction import Numbers
 from jaxhep.inference.result import FitResult
@@ -171,6 +171,10 @@ def minimise_held(
     room = np.where(both, 1e-3 * (layout.upper - layout.lower), 1e-3 * np.asarray(layout.scale))
     starts = np.where(held, inside, np.clip(inside, layout.lower + room, layout.upper - room))
     with jax.enable_x64(True):
+        if batch_size == 1:
+            # The program of `fit` itself, which is compiled already, instead of one more with a loop around it.
+            each = [jitted_minimise(objective, layout, start, held, hessian, settings) for start in starts]
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(each))
         return jax.device_get(_minimise_all(objective, layout, starts, held, hessian, settings, batch_size))
 
 

@@ -1,17 +1,20 @@
 """Whole studies, each a short script over the floors below."""
 
-from jaxhep.studies.closure import BruteForce, brute_force, closure
+from jaxhep.studies.closure import BruteForce, ClosureToys, brute_force, closure
 from jaxhep.studies.event_run import EventRun
 from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
 from jaxhep.studies.gradient_check import GradientCheck, check_gradients
 from jaxhep.studies.moved_run import MovedHistograms, StoredRun, moved_histograms, open_run
+from jaxhep.studies.stability import StabilityRow, stability
 
 __all__ = [
     "BruteForce",
+    "ClosureToys",
     "EventRun",
     "EventShapeFit",
     "GradientCheck",
     "MovedHistograms",
+    "StabilityRow",
     "StoredRun",
     "brute_force",
     "check_gradients",
@@ -19,4 +22,5 @@ __all__ = [
     "fit_event_shapes",
     "moved_histograms",
     "open_run",
+    "stability",
 ]

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
 from ..inference import ChiSquare, CombinedObjective, FitResult, Parameter, fit
-from ..inference.templates import EventShapeModel, MovedSpectra, SampledShape, moved_spectra
+from ..inference.moved_events import SharedCount, in_threads, moved_events
+from ..inference.templates import FACTORS, EventShapeModel, MovedSpectra, SampledShape, moved_spectra
 from ..observables import get_observable
 from ..reference import Measurement, load
 from ..shower import DiscreteQCD
-from ..simulator import generate, with_parameters
+from ..simulator import with_parameters
 
 FIT_RANGES: dict[str, tuple[float, float]] = {
     "thrust": (0.75, 0.95),
@@ -35,11 +37,13 @@ START = {"lambda_qcd": 0.2, "omega_1": 0.4}
 LIMITS = {"lambda_qcd": (0.02, 1.0), "omega_1": (0.01, 3.0)}
 _PILOT_EVENTS = 65_536
 _MAX_PILOTS = 6
+_SAMPLE_STREAM = _MAX_PILOTS
+"""Number of the random stream of the sample; those before it belong to the pilots."""
 _TIERS = (0.13, 0.06, 0.02)
 """Lowest Λ in GeV for which the arrays are sized; pilots and sample share one compiled program."""
 _ORDERING_SCALE = 0.2
-_CLOSE = 0.08
-"""The sample's Λ is moved to the pilot fit until it lies within this distance in ln Λ."""
+_CLOSE = 0.35
+"""A pilot is believed if its fit lies within this distance in ln Λ, safely inside its outermost nodes."""
 
 
 @dataclass
@@ -86,9 +90,9 @@ def fit_event_shapes(
     r"""Fits Λ_QCD and Ω₁ to measured event shapes.
 
     A pilot sample finds the neighbourhood of the minimum; then **one** sample of `num_events` is drawn there, moved to
-    0.8 and 1.25 times its Λ and differentiated at all three values, which gives every template as a smooth function of
-    ln Λ
-    (`inference.templates`). The χ² contains the covariance of the data and of the Monte Carlo sample.
+    four other Λ, from 0.64 to 1.56 times its own, and differentiated at all five, which gives every template as a
+    smooth function of ln Λ (`inference.templates`). The χ² contains the covariance of the data and of the
+    Monte Carlo sample.
 
     **Arguments**
 
@@ -132,10 +136,9 @@ def fit_event_shapes(
 
     def attempt(shower: DiscreteQCD, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
         begin = time.perf_counter()
-        report = None if on_events is None else (lambda done: on_events(stage, done, 3 * events))
-        spectra = moved_spectra(
-            shower, jax.random.fold_in(jax.random.key(seed), key_number), events, functions, grids, on_chunk=report
-        )
+        report = None if on_events is None else (lambda done: on_events(stage, done, len(FACTORS) * events))
+        key = jax.random.fold_in(jax.random.key(seed), key_number)
+        spectra = moved_spectra(shower, key, events, functions, grids, on_chunk=report)
         seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
         begin = time.perf_counter()
         models = {n: EventShapeModel(spectra, n, m.edges, energy=energy, shape=shape) for n, m in measurements.items()}
@@ -157,12 +160,12 @@ def fit_event_shapes(
         pilots.append({"reference": reference, "lambda_qcd": result.values["lambda_qcd"]})
         close = abs(math.log(found / reference)) < _CLOSE
         start = {"lambda_qcd": found, "omega_1": min(max(result.values["omega_1"], 0.05), 2.5)}
+        reference = round(found, 4)
         if close:
             break
-        reference = round(found, 4)
     while True:
         shower = _shower(energy, reference, shower_options)
-        result, objective, models, spectra = attempt(shower, num_events, _MAX_PILOTS, "sample")
+        result, objective, models, spectra = attempt(shower, num_events, _SAMPLE_STREAM, "sample")
         found = result.values["lambda_qcd"]
         low, high = np.exp(spectra.log_values[[0, -1]])
         if low < found < high or len(pilots) > _MAX_PILOTS:
@@ -240,38 +243,39 @@ def _measurements(
 
 def sampled_shapes(
     study: EventShapeFit,
-    lambda_qcd: float,
-    stream: int,
+    samples: Sequence[tuple[float, int]],
     num_events: int | None = None,
     on_events: Callable[[int], None] | None = None,
-) -> dict[str, SampledShape]:
-    """Templates of an independent sample at Λ, by observable; `stream` numbers the sample (its random key)."""
-    shower = with_parameters(study.shower, {"lambda_qcd": lambda_qcd})
+) -> list[dict[str, SampledShape]]:
+    """Templates of independent samples, by observable.
+
+    **Arguments**: `samples`: Λ in GeV and number of the random stream of each; `num_events` of each (default: as the
+    study's); `on_events`: called with the number of events done, over all samples.
+    """
     functions = {name: get_observable(name).function for name in study.measurements}
-    key = jax.random.fold_in(jax.random.key(study.seed), stream)
-    events = generate(shower, key, num_events or study.num_events, observables=functions, on_chunk=on_events)
-    return {name: SampledShape(model, events[name], events["weight"]) for name, model in study.models.items()}
+    count = SharedCount(on_events)
 
+    def one(sample: tuple[float, int]) -> dict[str, SampledShape]:
+        value, stream = sample
+        shower = with_parameters(study.shower, {"lambda_qcd": value})
+        key = jax.random.fold_in(jax.random.key(study.seed), stream)
+        number = num_events or study.num_events
+        events, _ = moved_events(shower, shower, shower, key, number, functions, on_chunk=count.sample())
+        return {name: SampledShape(model, events[name], events["weight"]) for name, model in study.models.items()}
 
-def regenerated(
-    study: EventShapeFit, factor: float, stream: int, on_events: Callable[[int], None] | None = None
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Hadron-level densities and errors of an independent sample at Λ·factor, for comparison with moved templates."""
-    shapes = sampled_shapes(study, study.reference_lambda * factor, stream, on_events=on_events)
-    return {name: densities(shape, omega_1=study.result.values["omega_1"]) for name, shape in shapes.items()}
+    return in_threads(one, samples)
 
 
 def densities(model: Any, **parameters: float) -> tuple[np.ndarray, np.ndarray]:
     """Density of a model in the fitted bins, and its Monte Carlo error."""
     with jax.enable_x64(True):
-        prediction = model({name: jax.numpy.asarray(value) for name, value in parameters.items()})
+        prediction = _predict(model, {name: jax.numpy.asarray(value) for name, value in parameters.items()})
         return np.asarray(prediction.values), np.sqrt(np.diagonal(np.asarray(prediction.covariance)))
 
 
-def _matrix(model: EventShapeModel, omega_1: float) -> Any:
-    from ..hadronization import ShapeFunction
-
-    return ShapeFunction(omega_1, model.energy, model.shape).smearing_matrix(model.edges, model.grid, model.observable)
+@eqx.filter_jit
+def _predict(model: Any, parameters: Any) -> Any:
+    return model(parameters)
 
 
 def template(study: EventShapeFit, name: str, lambda_qcd: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
@@ -283,9 +287,9 @@ def template_slope(study: EventShapeFit, name: str) -> tuple[np.ndarray, np.ndar
     """d(density)/d ln Λ at the sample's own Λ by autodiff, and its error from eight parts of the sample."""
     model = study.models[name]
     with jax.enable_x64(True):
-        matrix = np.asarray(_matrix(model, study.result.values["omega_1"]))
+        matrix = np.asarray(model.smearing_matrix(jax.numpy.asarray(study.result.values["omega_1"])))
     widths = np.diff(model.edges)
-    middle = int(np.argmin(np.abs(model.log_values - math.log(study.reference_lambda))))
-    slope = matrix @ model.slopes[middle] / widths
+    middle = int(np.argmin(np.abs(study.spectra.log_values - math.log(study.reference_lambda))))
+    slope = matrix @ study.spectra.slopes[name][middle] / widths
     parts = study.spectra.slope_batches[name] @ matrix.T / widths
     return slope, parts.std(axis=0, ddof=1) / math.sqrt(parts.shape[0])

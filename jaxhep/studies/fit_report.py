@@ -9,7 +9,7 @@ import numpy as np
 
 from ..inference import contour, interval, profile
 from ..plots import contour_plot, data_mc_ratio, gradient_check, moved_vs_regenerated, profile_scan, save_figure
-from .event_shape_fit import START, EventShapeFit, regenerated, template, template_slope
+from .event_shape_fit import START, EventShapeFit, densities, sampled_shapes, template, template_slope
 
 LACKS = (
     "The model is a leading-order, leading-colour shower of massless partons without g→qq̄ splittings and hard-"
@@ -113,12 +113,11 @@ def draw_validation(
 ) -> dict[str, Any]:
     """Moved against regenerated templates, and the gradient against independent samples; returns the numbers."""
 
-    def report_from(start: int) -> Callable[[int], None] | None:
-        return None if on_events is None else (lambda done: on_events(start + done, 2 * study.num_events))
-
-    up = regenerated(study, MOVE, 101, report_from(0))
-    down = regenerated(study, 1 / MOVE, 102, report_from(study.num_events))
+    report_done = None if on_events is None else (lambda done: on_events(done, 2 * study.num_events))
+    centre = study.reference_lambda
+    shapes = sampled_shapes(study, [(centre * MOVE, 101), (centre / MOVE, 102)], on_events=report_done)
     omega, report = study.result.values["omega_1"], {}
+    up, down = ({name: densities(shape, omega_1=omega) for name, shape in new.items()} for new in shapes)
     for name, m in study.measurements.items():
         base, base_error = template(study, name, study.reference_lambda, omega)
         shifted, _ = template(study, name, study.reference_lambda * MOVE, omega)

@@ -41,6 +41,27 @@ def test_matrix_equals_scipy(observable):
     np.testing.assert_allclose(matrix, oracle(observable), rtol=1e-11, atol=1e-14)
 
 
+@pytest.mark.parametrize("order", [2, 3, 7])
+def test_closed_form_of_whole_shapes_equals_the_general_one(order):
+    """Values, and first and second derivatives in Ω₁, which the fit takes."""
+    edges, nodes = SPECTRA["c_parameter"]
+    outer = np.array([-np.inf, *edges, np.inf])
+    with jax.enable_x64(True):
+
+        def matrix(omega_1, closed):
+            model = ShapeFunction(omega_1, 91.1876, float(order))
+            return model.smearing_matrix(outer, nodes, "c_parameter", order=order if closed else None)
+
+        omega_1 = jnp.asarray(0.35)
+        for function in (matrix, jax.jacfwd(matrix), jax.jacfwd(jax.jacfwd(matrix))):
+            np.testing.assert_allclose(function(omega_1, True), function(omega_1, False), rtol=1e-9, atol=1e-12)
+        general = ShapeFunction(0.35, 91.1876, float(order))
+        with pytest.raises(ValueError, match="must equal the shape"):
+            general.smearing_matrix(edges, nodes, "c_parameter", order=order + 1)
+        with pytest.raises(ValueError, match="whole number"):
+            general.smearing_matrix(edges, nodes, "c_parameter", order=1)
+
+
 @pytest.mark.parametrize("observable", SPECTRA)
 def test_matrix_columns_sum_to_one_with_open_ends(observable):
     edges, nodes = SPECTRA[observable]
