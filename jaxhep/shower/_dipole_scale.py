@@ -8,8 +8,8 @@ same units. Two bounds make the sum of all ends integrable in closed form:
 * the sum over dipoles is convex in x, so the straight line h through its values at the cut-off and at the present scale lies above it.
 
 With ξ = x − x_C, b = B/(A + Bx_C), ds = dξ/(1 + bξ) the number of trials between the cut-off and ξ(s) is
-\(F(s)=[h_Cs-\kappa s^2\varphi(bs)]/\hat A\), φ(w) = (e^w − 1 − w)/w², κ the slope of h: an increasing concave function, inverted by two
-steps of Newton's rule from the solution of a quadratic equation.
+\(F(s)=[h_Cs-\kappa s^2\varphi(bs)]/\hat A\), φ(w) = (e^w − 1 − w)/w², κ the slope of h: an increasing concave function, inverted by three
+steps of Newton's rule from the solutions of two quadratic equations.
 """
 
 import math
@@ -22,6 +22,9 @@ from .._types import Scalar
 
 LOG_4 = math.log(4.0)
 """A dipole of mass m has room for k_T < m/2: x < ln m² − ln 4."""
+
+
+_STEPS = 3
 
 
 class Bound(NamedTuple):
@@ -63,24 +66,15 @@ def make_span(bound: Bound, log_scale: Scalar, now: Scalar, at_cutoff: Scalar) -
     decline = (at_cutoff - now) / jnp.maximum(length, tiny)
     inverse = bound.inverse_coupling(bound.log_cutoff)
     running = bound.slope / inverse
-    w = running * length
-    ratio = jnp.where(w > 1e-4, jnp.log1p(w) / jnp.where(w > 1e-4, w, 1), 1 - w / 2)
-    s = length * ratio
+    s = _stretched(running, length)
     trials = (at_cutoff * s - decline * s * s * _phi(running * s)) / inverse
     return Span(at_cutoff, decline, inverse, running, length, jnp.maximum(trials, 0))
 
 
 def descend(span: Span, expected: Scalar) -> Scalar:
     """ξ such that `expected` trials lie between it and the present scale; differentiable twice in everything."""
-    target = (span.trials - expected) * span.inverse
-    w = span.running * span.length
-    s_now = jnp.where(w > 1e-4, span.length * jnp.log1p(w) / jnp.where(w > 1e-4, w, 1), span.length)
-    # The start takes h as linear in s; its own derivative is not needed, because each step of Newton's rule mends one order.
-    decline = span.decline * span.length / jnp.maximum(s_now, 1e-6)
-    root = jnp.sqrt(jnp.maximum(span.at_cutoff**2 - 2 * decline * target, 0))
-    s = lax.stop_gradient(2 * target / jnp.maximum(span.at_cutoff + root, 1e-6))
-    s = jnp.minimum(s, lax.stop_gradient(s_now))
-    for _ in range(2):
+    s, target = _near(lax.stop_gradient(span), lax.stop_gradient(expected)), (span.trials - expected) * span.inverse
+    for _ in range(_STEPS):
         phi = _phi(span.running * s)
         length = s * (1 + span.running * s * phi)
         value = span.at_cutoff * s - span.decline * s * s * phi
@@ -88,6 +82,25 @@ def descend(span: Span, expected: Scalar) -> Scalar:
         s = s - (value - target) / jnp.where(slope > 1e-3, slope, 1)
     length = s * (1 + span.running * s * _phi(span.running * s))
     return jnp.clip(length, 0, span.length)
+
+
+def _near(span: Span, expected: Scalar) -> Scalar:
+    """A value of s from which three steps reach rounding: between the roots of two parabolas, through the bottom and the top of F."""
+    target = jnp.maximum(span.trials - expected, 0) * span.inverse
+    up = 2 * target / jnp.maximum(span.at_cutoff + jnp.sqrt(jnp.maximum(span.at_cutoff**2 - 2 * span.decline * target, 0)), 1e-6)
+    top, drop = jnp.maximum(span.height(span.length), 0), expected * span.inverse
+    bend = span.decline * (1 + span.running * span.length)
+    down = _stretched(span.running, span.length) - 2 * drop / jnp.maximum(top + jnp.sqrt(top**2 + 2 * bend * drop), 1e-6)
+    part = jnp.clip(1 - expected / jnp.maximum(span.trials, 1e-20), 0, 1)
+    return jnp.maximum((1 - part) * up + part * down, 0)
+
+
+def _stretched(running: Scalar, length: Scalar) -> Scalar:
+    """s = ln(1 + bξ)/b."""
+    w = running * length
+    large = w > 1e-4
+    safe = jnp.where(large, w, 1)
+    return length * jnp.where(large, jnp.log1p(safe) / safe, 1 - w / 2)
 
 
 def _phi(w: Scalar) -> Scalar:
