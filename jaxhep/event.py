@@ -33,9 +33,9 @@ class Emissions(eqx.Module):
 class Branchings(eqx.Module):
     r"""The branchings of a dipole shower, in the order in which they were made.
 
-    A branching acts on two neighbours in the colour order in which `Event.momenta` are kept: partons at places d and d + 1 become
-    the three at d, d + 1 and d + 2, and those behind move up by one. The middle one is the emitted gluon; for g → q q̄ the gluon's
-    place is taken by q̄ and q, in this order.
+    A branching acts on two neighbours in the colour order in which `Event.momenta` are kept: partons at places d and d
+    + 1 become the three at d, d + 1 and d + 2, and those behind move up by one. The middle one is the emitted gluon;
+    for g → q q̄ the gluon's place is taken by q̄ and q, in this order.
 
     **Fields** (axis `emission` is padded; `mask` says what is real)
 
@@ -43,7 +43,8 @@ class Branchings(eqx.Module):
     - `z`, `y`: momentum fraction of the emitter and \(y=s_{ij}/m^2\), both in (0, 1).
     - `azimuth`: azimuth about the dipole axis, in radians, in [0, 2π).
     - `dipole_mass`: m, mass of the dipole before the branching, in GeV.
-    - `rapidity`: \(\tfrac12\ln(s_{jk}/s_{ij})\) of the emission between emitter i and spectator k: positive on the emitter's side.
+    - `rapidity`: \(\tfrac12\ln(s_{jk}/s_{ij})\) of the emission between emitter i and spectator k: positive on the
+      emitter's side.
     - `dipole`: d.
     - `right_emits`: True where the emitter was the parton at d + 1, False where it was that at d.
     - `flavour`: 21 for gluon emission, the PDG number of the quark for g → q q̄.

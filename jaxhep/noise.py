@@ -1,8 +1,8 @@
 r"""Uniform variates, drawn once and kept, and the maps from them to other distributions.
 
-Noise is a pytree of independent U(0,1) variates. `uniforms` and `stream` draw it from a key; `sobol` replaces it by scrambled
-quasi-random numbers; `normal`, `exponential` and `categorical` turn it into draws whose derivative with respect to the
-parameters is pathwise or, for a discrete choice, carried by a weight.
+Noise is a pytree of independent U(0,1) variates. `uniforms` and `stream` draw it from a key; `sobol` replaces it by
+scrambled quasi-random numbers; `normal`, `exponential` and `categorical` turn it into draws whose derivative with
+respect to the parameters is pathwise or, for a discrete choice, carried by a weight.
 """
 
 from collections.abc import Sequence
@@ -61,8 +61,8 @@ def uniforms(key: Key, shape: Sequence[int], dtype: jax.typing.DTypeLike | None 
 def stream(key: Key, length: int, width: int, dtype: jax.typing.DTypeLike | None = None) -> Array:
     r"""Independent variates of U(0,1) in rows, of which a longer stream has the same first ones.
 
-    As `uniforms`, with the number of the block as the counter of Threefry: row r does not depend on `length`, so that a loop
-    whose number of steps is not known beforehand can be run again with more steps and repeats what it did.
+    As `uniforms`, with the number of the block as the counter of Threefry: row r does not depend on `length`, so that a
+    loop whose number of steps is not known beforehand can be run again with more steps and repeats what it did.
 
     **Arguments**
 

@@ -1,7 +1,7 @@
 r"""Coefficients of the QCD β function and of the matching at flavour thresholds, in the MS-bar scheme.
 
-\(\frac{d\alpha_s}{d\ln\mu^2}=-\sum_{i=0}^3b_i\alpha_s^{i+2}\), \(b_i=\beta_i/(4\pi)^{i+1}\) (T. van Ritbergen, J. Vermaseren,
-S. Larin, hep-ph/9701390, eq. 8). Plain Python numbers: they depend on the number of flavours only.
+\(\frac{d\alpha_s}{d\ln\mu^2}=-\sum_{i=0}^3b_i\alpha_s^{i+2}\), \(b_i=\beta_i/(4\pi)^{i+1}\) (T. van Ritbergen, J.
+Vermaseren, S. Larin, hep-ph/9701390, eq. 8). Plain Python numbers: they depend on the number of flavours only.
 """
 
 import math
@@ -29,10 +29,11 @@ def beta_coefficients(num_flavours: int) -> tuple[float, float, float, float]:
 
 
 def matching(light: int, loops: int) -> tuple[float, float]:
-    r"""\((d_2,d_3)\) of \(\alpha^{(n+1)}=\alpha^{(n)}(1+d_2\alpha^{(n)2}+d_3\alpha^{(n)3})\) at \(\mu=\bar m(\bar m)\), n = `light`.
+    r"""\((d_2,d_3)\) of \(\alpha^{(n+1)}=\alpha^{(n)}(1+d_2\alpha^{(n)2}+d_3\alpha^{(n)3})\) at \(\mu=\bar m(\bar m)\),
+    n = `light`.
 
-    n-loop running goes with (n−1)-loop matching (Y. Schröder, M. Steinhauser, hep-ph/0512058; K. Chetyrkin, J. Kühn, C. Sturm,
-    hep-ph/0512060, eqs. 36 and 37 at L = 0).
+    n-loop running goes with (n−1)-loop matching (Y. Schröder, M. Steinhauser, hep-ph/0512058; K. Chetyrkin, J. Kühn, C.
+    Sturm, hep-ph/0512060, eqs. 36 and 37 at L = 0).
     """
     two = -11 / 72
     three = -564731 / 124416 + 82043 / 27648 * ZETA_3 + 2633 / 31104 * light

@@ -1,12 +1,12 @@
 r"""Partons in the order of their colour lines, and what a branching does to them.
 
-Slots 0 … n − 1 hold the partons from the quark to the antiquark; neighbours s, s + 1 are the ends of dipole s, unless slot s holds an
-antiquark, where a line ends and the next slot, a quark, begins another one. Each branching of dipole s, gluon emission by either end
-or g → q q̄, replaces its two ends by three partons in slots s, s + 1, s + 2 and shifts those behind by one: no search, no table of
-colours, and in arrays of events only selections.
+Slots 0 … n − 1 hold the partons from the quark to the antiquark; neighbours s, s + 1 are the ends of dipole s, unless
+slot s holds an antiquark, where a line ends and the next slot, a quark, begins another one. Each branching of dipole s,
+gluon emission by either end or g → q q̄, replaces its two ends by three partons in slots s, s + 1, s + 2 and shifts
+those behind by one: no search, no table of colours, and in arrays of events only selections.
 
-Momenta are spinors, \(p^\mu\sigma_\mu=\lambda\lambda^\dagger\), \(2p_a\cdot p_b=|\langle ab\rangle|^2\) (`_antenna.py`). In them the
-Catani–Seymour map is linear with orthonormal real columns,
+Momenta are spinors, \(p^\mu\sigma_\mu=\lambda\lambda^\dagger\), \(2p_a\cdot p_b=|\langle ab\rangle|^2\)
+(`_antenna.py`). In them the Catani–Seymour map is linear with orthonormal real columns,
 
     λ_i = √z λ_e + √(yv) e^{iφ} λ_s,   λ_j = √v λ_e − √(yz) e^{iφ} λ_s,   λ_k = √(1 − y) λ_s,     v = 1 − z,
 
@@ -46,7 +46,9 @@ def chosen_spinor(flags: Sequence[Bool[Array, ""]], spinors: Sequence[Spinor]) -
     return a, b, c, d
 
 
-def split(left: Spinor, right: Spinor, splitting: Splitting, right_emits: Bool[Array, ""], turn: Scalar) -> tuple[Spinor, ...]:
+def split(
+    left: Spinor, right: Spinor, splitting: Splitting, right_emits: Bool[Array, ""], turn: Scalar
+) -> tuple[Spinor, ...]:
     """The three spinors in the order of the line; `turn` is φ/2π."""
     v, y = splitting.v, splitting.y
     z = 1 - v
@@ -61,11 +63,16 @@ def split(left: Spinor, right: Spinor, splitting: Splitting, right_emits: Bool[A
     recoils = [jnp.sqrt(1 - y) * s for s in spectator]
     first = [jnp.where(right_emits, k, i) for i, k in zip(stays, recoils, strict=True)]
     last = [jnp.where(right_emits, i, k) for i, k in zip(stays, recoils, strict=True)]
-    return (first[0], first[1], first[2], first[3]), (middle[0], middle[1], middle[2], middle[3]), (last[0], last[1], last[2], last[3])
+    return (
+        (first[0], first[1], first[2], first[3]),
+        (middle[0], middle[1], middle[2], middle[3]),
+        (last[0], last[1], last[2], last[3]),
+    )
 
 
 def insert(old: Sequence[Array], new: Sequence[Array], flags: Sequence[Bool[Array, ""]]) -> list[Array]:
-    """`old` with the three values of `new` from the flagged slot on, the rest shifted by one; `old` where no flag is up.
+    """`old` with the three values of `new` from the flagged slot on, the rest shifted by one; `old` where no flag is
+    up.
 
     There is one flag a dipole, one less than slots. What is shifted out of the last slot is lost.
     """
@@ -93,7 +100,8 @@ def new_flavours(
     right_emits: Bool[Array, ""],
     flavour: Int[Array, ""],
 ) -> tuple[Array, Array, Array]:
-    """PDG numbers of the three partons. A gluon becomes (q̄, q): its anticolour stays with what lies before it in the line."""
+    """PDG numbers of the three partons. A gluon becomes (q̄, q): its anticolour stays with what lies before it in the
+    line."""
     first = jnp.where(gluon_emission | right_emits, left, -flavour)
     middle = jnp.where(gluon_emission, 21, jnp.where(right_emits, -flavour, flavour))
     last = jnp.where(gluon_emission | ~right_emits, right, flavour)

@@ -1,15 +1,16 @@
 r"""The scale of the next trial of the dipole shower, by an overestimate that can be inverted.
 
 With x = ln t, a dipole of mass m and ends of colour factor C_l, C_r emits gluons at a rate of at most
-\((C_l+C_r)(\ln m^2-x)_+\hat\alpha(x)/2\pi\) (`_kernels.py`), and each gluon end splits into quarks at no more than n_f T_R/2 in the
-same units. Two bounds make the sum of all ends integrable in closed form:
+\((C_l+C_r)(\ln m^2-x)_+\hat\alpha(x)/2\pi\) (`_kernels.py`), and each gluon end splits into quarks at no more than n_f
+T_R/2 in the same units. Two bounds make the sum of all ends integrable in closed form:
 
 * \(1/\alpha_s\) is concave in x, so \(1/\hat\alpha=A+Bx\) through its values at both ends of the range lies below it;
-* the sum over dipoles is convex in x, so the straight line h through its values at the cut-off and at the present scale lies above it.
+* the sum over dipoles is convex in x, so the straight line h through its values at the cut-off and at the present scale
+lies above it.
 
 With ξ = x − x_C, b = B/(A + Bx_C), ds = dξ/(1 + bξ) the number of trials between the cut-off and ξ(s) is
-\(F(s)=[h_Cs-\kappa s^2\varphi(bs)]/\hat A\), φ(w) = (e^w − 1 − w)/w², κ the slope of h: an increasing concave function, inverted by three
-steps of Newton's rule from the solutions of two quadratic equations.
+\(F(s)=[h_Cs-\kappa s^2\varphi(bs)]/\hat A\), φ(w) = (e^w − 1 − w)/w², κ the slope of h: an increasing concave function,
+inverted by three steps of Newton's rule from the solutions of two quadratic equations.
 """
 
 import math
@@ -28,7 +29,8 @@ _STEPS = 3
 
 
 class Bound(NamedTuple):
-    """The overestimate of the coupling, \\(2\\pi/\\hat\\alpha=\\text{intercept}+\\text{slope}\\,x\\), and the cut-off x_C = ln t_C."""
+    """The overestimate of the coupling, \\(2\\pi/\\hat\\alpha=\\text{intercept}+\\text{slope}\\,x\\), and the cut-off
+    x_C = ln t_C."""
 
     log_cutoff: Scalar
     intercept: Scalar
@@ -85,12 +87,19 @@ def descend(span: Span, expected: Scalar) -> Scalar:
 
 
 def _near(span: Span, expected: Scalar) -> Scalar:
-    """A value of s from which three steps reach rounding: between the roots of two parabolas, through the bottom and the top of F."""
+    """A value of s from which three steps reach rounding: between the roots of two parabolas, through the bottom and
+    the top of F."""
     target = jnp.maximum(span.trials - expected, 0) * span.inverse
-    up = 2 * target / jnp.maximum(span.at_cutoff + jnp.sqrt(jnp.maximum(span.at_cutoff**2 - 2 * span.decline * target, 0)), 1e-6)
+    up = (
+        2
+        * target
+        / jnp.maximum(span.at_cutoff + jnp.sqrt(jnp.maximum(span.at_cutoff**2 - 2 * span.decline * target, 0)), 1e-6)
+    )
     top, drop = jnp.maximum(span.height(span.length), 0), expected * span.inverse
     bend = span.decline * (1 + span.running * span.length)
-    down = _stretched(span.running, span.length) - 2 * drop / jnp.maximum(top + jnp.sqrt(top**2 + 2 * bend * drop), 1e-6)
+    down = _stretched(span.running, span.length) - 2 * drop / jnp.maximum(
+        top + jnp.sqrt(top**2 + 2 * bend * drop), 1e-6
+    )
     part = jnp.clip(1 - expected / jnp.maximum(span.trials, 1e-20), 0, 1)
     return jnp.maximum((1 - part) * up + part * down, 0)
 

@@ -1,8 +1,9 @@
 r"""One trial of the veto algorithm: a scale, a dipole and a kernel, z and φ, accepted or vetoed.
 
-Every discrete outcome (is there another trial above the cut-off; which channel; accepted or not) is decided with the quantities of the
-reference, and its probability divided by that of the reference goes into the weight. The continuous draws are conditional on the
-outcome and go through the parameters. With an explicit reference two trajectories are therefore followed with the same decisions.
+Every discrete outcome (is there another trial above the cut-off; which channel; accepted or not) is decided with the
+quantities of the reference, and its probability divided by that of the reference goes into the weight. The continuous
+draws are conditional on the outcome and go through the parameters. With an explicit reference two trajectories are
+therefore followed with the same decisions.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from .._types import Array, Bool, Float, Int, Scalar
+from .._types import Array, Bool, Int, Scalar
 from ..units import C_A, C_F
 from ._colour_chain import Spinor, chosen, chosen_spinor, insert, new_flavours, pair_mass2, split
 from ._dipole_scale import LOG_4, Bound, Span, descend, make_span
@@ -129,7 +130,15 @@ def channel_rates(dipoles: Dipoles, flavours: list[Int[Array, ""]], log_scale: S
     return result
 
 
-def decide(dipoles: Dipoles, flavours: list[Int[Array, ""]], log_scale: Scalar, cutoff: Scalar, u: Scalar, rules: Rules, one: Scalar) -> Decision:
+def decide(
+    dipoles: Dipoles,
+    flavours: list[Int[Array, ""]],
+    log_scale: Scalar,
+    cutoff: Scalar,
+    u: Scalar,
+    rules: Rules,
+    one: Scalar,
+) -> Decision:
     """Dipole, end, kernel and flavour from one uniform; what is left of it decides on acceptance."""
     rates = channel_rates(dipoles, flavours, log_scale, rules)
     place = u * dipoles.span.height(log_scale - cutoff)
@@ -201,7 +210,13 @@ def evaluate(
 
 
 def advance(
-    trajectory: Trajectory, trial: Trial, decision: Decision, goes_on: Bool[Array, ""], accepted: Bool[Array, ""], turn: Scalar, one: Scalar
+    trajectory: Trajectory,
+    trial: Trial,
+    decision: Decision,
+    goes_on: Bool[Array, ""],
+    accepted: Bool[Array, ""],
+    turn: Scalar,
+    one: Scalar,
 ) -> Trajectory:
     """The state after the trial."""
     made = fence(split(trial.left, trial.right, trial.splitting, decision.right_emits, turn), one)
@@ -217,7 +232,7 @@ class State(NamedTuple):
     own: Trajectory
     reference: Trajectory | None
     flavours: list[Int[Array, ""]]
-    count: Int[Array, ""]
+    number: Int[Array, ""]
     running: Bool[Array, ""]
     overflow: Bool[Array, ""]
     weight: Scalar
@@ -237,9 +252,11 @@ class Record(NamedTuple):
     emitted: Int[Array, ""]
 
 
-def trial_step(state: State, noise: Float[Array, "4"], own: Settings, reference: Settings | None, rules: Rules) -> tuple[State, Record]:
+def trial_step(
+    state: State, noise: tuple[Scalar, ...], own: Settings, reference: Settings | None, rules: Rules
+) -> tuple[State, Record]:
     """One trial of one event; `noise` decides on scale, channel and acceptance, z, φ."""
-    u_scale, u_channel, u_z, turn = (noise[i] for i in range(4))
+    u_scale, u_channel, u_z, turn = noise
     capacity = len(state.flavours)
     one = hidden_one(turn)
     dipoles = fence(find_dipoles(state.own, state.flavours, own, rules), one)
@@ -247,7 +264,11 @@ def trial_step(state: State, noise: Float[Array, "4"], own: Settings, reference:
         leads, leader, leading = dipoles, own, state.own
     else:
         assert state.reference is not None
-        leads, leader, leading = fence(find_dipoles(state.reference, state.flavours, reference, rules), one), reference, state.reference
+        leads, leader, leading = (
+            fence(find_dipoles(state.reference, state.flavours, reference, rules), one),
+            reference,
+            state.reference,
+        )
     # Is there another trial above the cut-off?
     chance = 1 - jnp.exp(-lax.stop_gradient(leads.span.trials))
     goes_on = state.running & (u_scale < chance)
@@ -255,35 +276,48 @@ def trial_step(state: State, noise: Float[Array, "4"], own: Settings, reference:
     log_scale = fence(next_scale(dipoles, own, u), one)
     leading_scale = lax.stop_gradient(log_scale if reference is None else fence(next_scale(leads, leader, u), one))
     decision = decide(
-        lax.stop_gradient(leads), state.flavours, leading_scale, lax.stop_gradient(leader.bound.log_cutoff), u_channel, rules, one
+        lax.stop_gradient(leads),
+        state.flavours,
+        leading_scale,
+        lax.stop_gradient(leader.bound.log_cutoff),
+        u_channel,
+        rules,
+        one,
     )
-    exact = (state.count == 2) & rules.matrix_element
+    exact = (state.number == 2) & rules.matrix_element
     trial = fence(evaluate(state.own, dipoles, state.flavours, log_scale, decision, own, u_z, exact, rules), one)
     if reference is None:
         led = trial
     else:
-        led = fence(evaluate(leading, leads, state.flavours, leading_scale, decision, reference, u_z, exact, rules), one)
+        led = fence(
+            evaluate(leading, leads, state.flavours, leading_scale, decision, reference, u_z, exact, rules), one
+        )
     accepted = goes_on & ~decision.none & (decision.accept_below < led.acceptance)
-    full = accepted & (state.count >= capacity)
+    full = accepted & (state.number >= capacity)
     accepted = fence(accepted & ~full, one)
 
     def probability(trial: Trial, dipoles: Dipoles) -> Scalar:
         """Of what happened in this trial."""
         outcome = jnp.where(accepted, trial.acceptance, jnp.where(decision.none, 1, 1 - trial.acceptance))
-        return jnp.where(goes_on, -jnp.expm1(-dipoles.span.trials) * trial.share_of_channel * outcome, jnp.exp(-dipoles.span.trials))
+        return jnp.where(
+            goes_on, -jnp.expm1(-dipoles.span.trials) * trial.share_of_channel * outcome, jnp.exp(-dipoles.span.trials)
+        )
 
     here = probability(trial, dipoles)
     there = lax.stop_gradient(here if reference is None else probability(led, leads))
     valid = state.running & ~full & (there > 0)
     ratio = jnp.where(valid, here / jnp.where(valid, there, 1), 1)
 
-    new = fence(new_flavours(decision.left, decision.right, decision.gluon_emission, decision.right_emits, decision.flavour), one)
+    new = fence(
+        new_flavours(decision.left, decision.right, decision.gluon_emission, decision.right_emits, decision.flavour),
+        one,
+    )
     flags = [flag & accepted for flag in decision.flags]
     after = State(
         own=advance(state.own, trial, decision, goes_on, accepted, turn, one),
         reference=None if reference is None else advance(leading, led, decision, goes_on, accepted, turn, one),
         flavours=insert(state.flavours, new, flags),
-        count=state.count + accepted,
+        number=state.number + accepted,
         running=goes_on & ~full,
         overflow=state.overflow | full,
         weight=state.weight * ratio,

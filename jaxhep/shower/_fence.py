@@ -1,7 +1,8 @@
 """Keeping XLA from computing one thing many times.
 
-XLA on CPUs fuses elementwise operations and copies what is cheap into every consumer: a step that ends in fifty arrays is then computed
-fifty times. A division is not copied; by a one that the compiler does not know to be one, it makes its result a stored array.
+XLA on CPUs fuses elementwise operations and copies what is cheap into every consumer: a step that ends in fifty arrays
+is then computed fifty times. A division is not copied; by a one that the compiler does not know to be one, it makes its
+result a stored array.
 """
 
 from typing import TypeVar

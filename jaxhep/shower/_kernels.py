@@ -1,16 +1,17 @@
 r"""Catani–Seymour kernels of massless final-state dipoles, their overestimates, and draws of z.
 
 With v = 1 − z and κ² = t/m², y = κ²/(zv). The eikonal part is exactly \(2/(1-z(1-y))=2v/(v^2+\kappa^2)\), y < 1 means
-\(v_-<v<v_+\), \(v_\pm=\tfrac12(1\pm\sqrt{1-4\kappa^2})\), and \(v_\pm^2+\kappa^2=v_\pm\); so its integral over the phase space is
-\(I=\ln(v_+/v_-)\le\ln(m^2/t)\) and it is inverted by \(v^2=v_-^2+v_-(e^{uI}-1)\). The limits move with t and m, but the kernels carry the
-factor 1 − y, which vanishes on them: no flux is lost when they move under a draw that is held fixed.
+\(v_-<v<v_+\), \(v_\pm=\tfrac12(1\pm\sqrt{1-4\kappa^2})\), and \(v_\pm^2+\kappa^2=v_\pm\); so its integral over the
+phase space is \(I=\ln(v_+/v_-)\le\ln(m^2/t)\) and it is inverted by \(v^2=v_-^2+v_-(e^{uI}-1)\). The limits move with t
+and m, but the kernels carry the factor 1 − y, which vanishes on them: no flux is lost when they move under a draw that
+is held fixed.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from .._types import Bool, Scalar
+from .._types import Array, Bool, Scalar
 from ..units import T_R
 
 FLAVOUR_RATE = T_R / 2
@@ -30,15 +31,16 @@ class Splitting(NamedTuple):
 def draw(
     log_ratio: Scalar,
     u: Scalar,
-    gluon_emission: Bool[object, ""],
-    from_gluon: Bool[object, ""],
-    exact: Bool[object, ""],
+    gluon_emission: Bool[Array, ""],
+    from_gluon: Bool[Array, ""],
+    exact: Bool[Array, ""],
 ) -> Splitting:
     r"""z from the overestimate, and the share of the kernel.
 
-    `log_ratio` is ln(m²/t) > 0; the overestimates are `log_ratio` for gluon emission (per colour factor) and 1 for g → q q̄ (per T_R/2).
-    Where `exact` is set, 1 + z gives way to 1 + x_q = 1 + z + yv, which makes the sum over both ends of a q q̄ dipole the matrix
-    element \((x_1^2+x_2^2)/((1-x_1)(1-x_2))\) (S. Catani, M. Seymour, hep-ph/9605323, appendix D).
+    `log_ratio` is ln(m²/t) > 0; the overestimates are `log_ratio` for gluon emission (per colour factor) and 1 for g →
+    q q̄ (per T_R/2). Where `exact` is set, 1 + z gives way to 1 + x_q = 1 + z + yv, which makes the sum over both ends
+    of a q q̄ dipole the matrix element \((x_1^2+x_2^2)/((1-x_1)(1-x_2))\) (S. Catani, M. Seymour, hep-ph/9605323,
+    appendix D).
     """
     kappa2 = jnp.exp(-log_ratio)
     room = 1 - 4 * kappa2

@@ -23,29 +23,33 @@ class RunningCoupling(eqx.Module):
 
     \[\frac{d\alpha_s}{d\ln\mu^2}=-\alpha_s^2\,(b_0+b_1\alpha_s+b_2\alpha_s^2+b_3\alpha_s^3)\]
 
-    with the n_f-flavour coefficients b_i (van Ritbergen et al., hep-ph/9701390) kept up to `loops`. The number of flavours changes at
-    μ = m_h, where \(\alpha^{(n+1)}=\alpha^{(n)}[1-\tfrac{11}{72}(\alpha^{(n)}/\pi)^2+\dots]\) (hep-ph/0512060) is applied at one
-    loop less than the running: the coupling is continuous at one and two loops and jumps a little at three and four.
+    with the n_f-flavour coefficients b_i (van Ritbergen et al., hep-ph/9701390) kept up to `loops`. The number of
+    flavours changes at μ = m_h, where \(\alpha^{(n+1)}=\alpha^{(n)}[1-\tfrac{11}{72}(\alpha^{(n)}/\pi)^2+\dots]\)
+    (hep-ph/0512060) is applied at one loop less than the running: the coupling is continuous at one and two loops and
+    jumps a little at three and four.
 
-    **Solutions.** With \(L=\ln(\mu^2/\mu_r^2)\), \(a_r\) the coupling at the nearest threshold towards μ_0 (or at μ_0), \(X=1+b_0a_rL\)
-    and \(c_i=b_i/b_0\):
+    **Solutions.** With \(L=\ln(\mu^2/\mu_r^2)\), \(a_r\) the coupling at the nearest threshold towards μ_0 (or at μ_0),
+    \(X=1+b_0a_rL\) and \(c_i=b_i/b_0\):
 
-    - `"expanded"` (default): \(\alpha_s=\frac{a_r}{X}\left[1-c_1\frac{a_r}{X}\ln X+\dots\right]\), the series in \(a_r\) at fixed
-      X up to the order of `loops` (one to four); two loops is the formula of S. Höche's tutorial, arXiv:1411.4085, and of GAPS,
-      arXiv:2403.08692. Closed form: two logarithms.
-    - `"exact"`: the differential equation itself, by the fourth-order Runge–Kutta rule in \(1/\alpha_s\) with 32 steps a region.
+    - `"expanded"` (default): \(\alpha_s=\frac{a_r}{X}\left[1-c_1\frac{a_r}{X}\ln X+\dots\right]\), the series in
+      \(a_r\) at fixed X up to the order of `loops` (one to four); two loops is the formula of S. Höche's tutorial,
+      arXiv:1411.4085, and of GAPS, arXiv:2403.08692. Closed form: two logarithms.
+    - `"exact"`: the differential equation itself, by the fourth-order Runge–Kutta rule in \(1/\alpha_s\) with 32 steps
+      a region.
 
-    For α_s(m_Z) = 0.118 the two differ at 1 GeV by 2 % at two loops and by 0.9 % at four, at 10 GeV by 0.15 % and 0.01 %.
+    For α_s(m_Z) = 0.118 the two differ at 1 GeV by 2 % at two loops and by 0.9 % at four, at 10 GeV by 0.15 % and 0.01
+    %.
 
     **Arguments**
 
     - `alpha_s`: \(\alpha_s(\mu_0^2)\), positive; the only array leaf.
     - `reference_scale`: μ_0 in GeV; default m_Z = 91.1876.
     - `loops`: 1 to 4.
-    - `thresholds`: masses in GeV at which flavour 4, 5, … begins, rising; default (1.27, 4.75). With () three flavours run everywhere.
+    - `thresholds`: masses in GeV at which flavour 4, 5, … begins, rising; default (1.27, 4.75). With () three flavours
+      run everywhere.
     - `solution`: see above.
-    - `cmw`: return the coupling of soft emission, \(\alpha_s(1+K\alpha_s/2\pi)\), K = C_A(67/18 − π²/6) − (10/9)T_R n_f (S. Catani,
-      B. Webber, G. Marchesini, Nucl. Phys. B349 (1991) 635).
+    - `cmw`: return the coupling of soft emission, \(\alpha_s(1+K\alpha_s/2\pi)\), K = C_A(67/18 − π²/6) − (10/9)T_R n_f
+      (S. Catani, B. Webber, G. Marchesini, Nucl. Phys. B349 (1991) 635).
 
     **Raises** `ValueError` with cause and cure for arguments out of range.
 
@@ -82,8 +86,14 @@ class RunningCoupling(eqx.Module):
         if isinstance(loops, bool) or loops not in (1, 2, 3, 4):
             raise ValueError(f"loops must be 1, 2, 3 or 4, not {loops!r}")
         masses = tuple(float(m) for m in thresholds)
-        if len(masses) > 3 or not all(math.isfinite(m) and m > 0 for m in masses) or sorted(set(masses)) != list(masses):
-            raise ValueError(f"thresholds must be up to three rising positive masses in GeV (charm, bottom, top), got {thresholds}")
+        if (
+            len(masses) > 3
+            or not all(math.isfinite(m) and m > 0 for m in masses)
+            or sorted(set(masses)) != list(masses)
+        ):
+            raise ValueError(
+                f"thresholds must be up to three rising positive masses in GeV (charm, bottom, top), got {thresholds}"
+            )
         if solution not in ("expanded", "exact"):
             raise ValueError(f"solution must be 'expanded' or 'exact', not {solution!r}")
         self.alpha_s = jnp.asarray(alpha_s, float)
@@ -93,7 +103,8 @@ class RunningCoupling(eqx.Module):
     def __call__(self, mu2: Any) -> Float[Array, "*n"]:
         r"""\(\alpha_s(\mu^2)\) for μ² in GeV² (any shape).
 
-        **Raises** `ValueError` for μ² that is known and not positive or below the Landau pole. In traced code these give NaN.
+        **Raises** `ValueError` for μ² that is known and not positive or below the Landau pole. In traced code these
+        give NaN.
         """
         if not isinstance(mu2, jax.core.Tracer):
             values = np.asarray(mu2, float)
@@ -103,7 +114,8 @@ class RunningCoupling(eqx.Module):
         return self.at_log(jnp.log(jnp.asarray(mu2, jnp.result_type(mu2, self.alpha_s, jnp.float32))))
 
     def at_log(self, log_mu2: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        r"""\(\alpha_s\) as a function of \(\ln(\mu^2/\mathrm{GeV}^2)\); nothing is checked, NaN below the Landau pole."""
+        r"""\(\alpha_s\) as a function of \(\ln(\mu^2/\mathrm{GeV}^2)\); nothing is checked, NaN below the Landau
+        pole."""
         return _evaluate(self, self.alpha_s.astype(log_mu2.dtype), log_mu2, jnp)
 
     def num_flavours(self, mu2: Any) -> Int[Array, "*n"]:
@@ -113,18 +125,25 @@ class RunningCoupling(eqx.Module):
         return 3 + sum((a.astype(jnp.int32) for a in above), jnp.zeros(scale.shape, jnp.int32))
 
     def check(self, lowest_mu2: float) -> None:
-        """Raises `ValueError` if the coupling has a Landau pole at or above `lowest_mu2` (GeV²); a traced α_s passes."""
+        """Raises `ValueError` if the coupling has a Landau pole at or above `lowest_mu2` (GeV²); a traced α_s
+        passes."""
         if isinstance(self.alpha_s, jax.core.Tracer):
             return
-        # Also on the way, and below each threshold on it: a pole shows as a coupling that is not positive or falls with falling μ.
+        # Also on the way, and below each threshold on it: a pole shows as a coupling that is not positive or falls with
+        # falling μ.
         top = max(math.log(lowest_mu2), 2 * math.log(self.reference_scale))
         grid = np.linspace(math.log(lowest_mu2), top, 257)
         with np.errstate(all="ignore"):
             values = _evaluate(self, np.asarray(self.alpha_s, np.float64), grid, np)
-        if not (np.all(np.isfinite(values)) and np.all(values > 0) and np.all(values < 10) and values[0] >= 0.999 * values.max()):
+        if not (
+            np.all(np.isfinite(values))
+            and np.all(values > 0)
+            and np.all(values < 10)
+            and values[0] >= 0.999 * values.max()
+        ):
             raise ValueError(
-                f"alpha_s({self.reference_scale:g} GeV) = {float(self.alpha_s):g} at {self.loops} loop(s) has its Landau pole at or above "
-                f"{math.sqrt(lowest_mu2):g} GeV: raise the lowest scale (the cut-off) or lower alpha_s"
+                f"alpha_s({self.reference_scale:g} GeV) = {float(self.alpha_s):g} at {self.loops} loop(s) has its Landau "
+                f"pole at or above {math.sqrt(lowest_mu2):g} GeV: raise the lowest scale (the cut-off) or lower alpha_s"
             )
 
 
@@ -164,7 +183,9 @@ def _evaluate(coupling: RunningCoupling, alpha_s: Any, log_mu2: Any, xp: ModuleT
         # One evaluation with the numbers of the region: the regions differ in constants only.
         pick = lambda values: _select(regions, values, log_mu2, xp)  # noqa: E731
         coefficients = [pick([beta_coefficients(r.flavours)[k] for r in regions]) for k in range(coupling.loops)]
-        result = _expanded(pick([r.start for r in regions]), log_mu2 - pick([r.log_start for r in regions]), coefficients, xp)
+        result = _expanded(
+            pick([r.start for r in regions]), log_mu2 - pick([r.log_start for r in regions]), coefficients, xp
+        )
     else:
         # Clipped to its region, so that no region sees the Landau pole of another range.
         runs = [_run(coupling, r, xp.clip(log_mu2, r.low, r.high), xp) for r in regions]
@@ -192,20 +213,21 @@ def _run(coupling: RunningCoupling, region: _Region, log_mu2: Any, xp: ModuleTyp
 def _expanded(start: Any, log_ratio: Any, b: list[Any], xp: ModuleType) -> Any:
     r"""\(\frac{a_r}{X}\) times the series of \(1/(1+\varepsilon)\), ε = Σ ε_k (a_r/X)^k.
 
-    The ε_k solve \(1/\alpha+c_1\ln\alpha+(c_2-c_1^2)\alpha+\tfrac12(c_3-2c_1c_2+c_1^3)\alpha^2=b_0L+\mathrm{const}\) order by order.
+    The ε_k solve \(1/\alpha+c_1\ln\alpha+(c_2-c_1^2)\alpha+\tfrac12(c_3-2c_1c_2+c_1^3)\alpha^2=b_0L+\mathrm{const}\)
+    order by order.
     """
     x = 1 + b[0] * start * log_ratio
     lowest = start / x
     if len(b) == 1:
         return lowest
     c1 = b[1] / b[0]
-    log_x = xp.log(x)
-    e1 = c1 * log_x
+    e1 = c1 * xp.log(x)
     series = 1 - lowest * e1
-    if len(b) > 2:
-        d2 = b[2] / b[0] - c1**2
-        e2 = c1 * e1 + d2 * (x - 1)
-        series = series + lowest**2 * (e1**2 - e2)
+    if len(b) == 2:
+        return lowest * series
+    d2 = b[2] / b[0] - c1**2
+    e2 = c1 * e1 + d2 * (x - 1)
+    series = series + lowest**2 * (e1**2 - e2)
     if len(b) > 3:
         d3 = b[3] / b[0] - 2 * c1 * b[2] / b[0] + c1**3
         e3 = c1 * (e2 - e1**2 / 2) + d2 * e1 + d3 / 2 * (x**2 - 1)

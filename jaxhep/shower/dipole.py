@@ -28,7 +28,65 @@ _GRID = 48
 
 
 class DipoleShower(AbstractSimulator):
-    """DOC"""
+    r"""e+e−→qq̄ dressed by a dipole shower with any number of emissions, differentiable in α_s(m_Z), cut-off, scales
+    and √s.
+
+    **Model** (S. Catani, M. Seymour, hep-ph/9605323; S. Schumann, F. Krauss, arXiv:0709.1027; S. Höche,
+    arXiv:1411.4085; M. Seymour, S. Sule, arXiv:2403.08692). A colour dipole of mass m, emitter ij and spectator k,
+    branches at \(t=k_T^2=y\,z(1-z)\,m^2\) with \(y=p_ip_j/(p_ip_j+p_ip_k+p_jp_k)\), \(z=p_ip_k/((p_i+p_j)p_k)\) at the
+    rate
+
+    \[dP=\frac{dt}{t}\,dz\,\frac{d\varphi}{2\pi}\,(1-y)\,\frac{\alpha_s(f^2t)}{2\pi}\,P(z,y),\]
+    \[P_{qq}=C_F\Big[\tfrac2{1-z(1-y)}-(1+z)\Big],\quad P_{gg}=\tfrac{C_A}2\Big[\tfrac2{1-z(1-y)}-2+z(1-z)\Big],\quad
+      P_{gq}=\tfrac{T_R}2\big[1-2z(1-z)\big],\]
+
+    P_gg and P_gq per colour line, P_gq per flavour, from t = s/4 down to the cut-off; partons are massless, colour is
+    leading, and the recoil goes to the spectator. The next branching is found by a veto algorithm whose overestimate is
+    close: 8 trials an event at the Z for 3.2 branchings (twice that with `headroom=2`).
+
+    **Arguments**
+
+    - `energy`: √s in GeV.
+    - `alpha_s`: MS-bar coupling at `reference_scale`.
+    - `cutoff`: smallest k_T in GeV, below √s/2 and above the Landau pole.
+    - `scale_factor`: f, renormalisation scale over k_T; 1/2 and 2 span the usual band.
+    - `loops`, `thresholds`, `reference_scale`, `cmw`: see `RunningCoupling`, in the expanded solution.
+    - `flavours`: massless quarks in g → q q̄, 0 to 6.
+    - `matrix_element`: the first branching follows \((x_1^2+x_2^2)/((1-x_1)(1-x_2))\), exactly: the veto uses
+      \(1+x_q\) in place of 1 + z, with which both ends of the dipole add up to it.
+    - `gradient`: how α_s and f act. `"weight"` (default): the trials are those of the reference, and the whole
+      derivative is in the weights of accepted and vetoed trials; another α_s or f is then a pure, exact reweighting of
+      one sample (`moved`; for several values at once `jax.vmap` over them repeats the weights only). `"pathwise"`: the
+      scales of the trials move with α_s. Its weights vary more, not less: moving scales change which dipole radiates.
+      At the Z, α_s ∂/∂α_s of ⟨1−T⟩ has a standard deviation per event of 0.40 against 1.1, the mean number of partons
+      15 against 40.
+    - `headroom`: factor on the overestimate of the coupling, at least 1; default 2 for `"weight"`, 1 for `"pathwise"`.
+      A weight of a veto is 1 − p: the more p stays below 1, the less it varies, and the more trials there are. It also
+      is how far a reweighting to a larger coupling can go before veto weights turn negative.
+    - `capacity`: largest number of partons; `trials`: largest number of trials, default 24 (1 + headroom). An event
+      that needs more sets `overflow` (none in 10⁶ at the Z).
+
+    **Noise**: (trial, 4) uniforms: scale, channel and acceptance, z, azimuth; more trials begin with the same rows
+    (`noise.stream`).
+
+    **Returns** events whose partons stand in colour order from the quark to the antiquark (`Branchings` says how g → q
+    q̄ divides the line); q q̄ without a branching have weight 1 like all others unless they are moved.
+
+    **Gradient.** Unbiased for means of any function, in every parameter. Cut-off and energy always act pathwise: scales
+    stay between the cut-off and the last one, momenta move, and the probabilities of choices go into the weight. A
+    reference with its own cut-off and energy is followed by a second trajectory. Forward and reverse mode, to any
+    order.
+
+    **Raises** `ValueError` with cause and cure for arguments out of range. What only traced values show (a Landau pole
+    above the cut-off, an event with √s above 2 `energy`) sets `overflow`.
+
+    >>> import jax
+    >>> from jaxhep.shower import DipoleShower
+    >>> shower = DipoleShower(alpha_s=0.118, cutoff=1.0)
+    >>> event = shower(shower.sample_noise(jax.random.key(0)))
+    >>> event.momenta.shape, int(event.pdg_id[0])
+    ((20, 4), 1)
+    """
 
     energy: Scalar
     alpha_s: Scalar
@@ -71,8 +129,8 @@ class DipoleShower(AbstractSimulator):
         root_s, lowest, factor = values["energy"], values["cutoff"], values["scale_factor"]
         if root_s is not None and lowest is not None and not 2 * lowest < root_s:
             raise ValueError(
-                f"cutoff = {lowest:g} GeV leaves no room: no emission has more transverse momentum than half the energy, "
-                f"{root_s / 2:g} GeV; lower the cutoff"
+                f"cutoff = {lowest:g} GeV leaves no room: no emission has more transverse momentum than half the "
+                f"energy, {root_s / 2:g} GeV; lower the cutoff"
             )
         if isinstance(flavours, bool) or not isinstance(flavours, int) or not 0 <= flavours <= 6:
             raise ValueError(f"flavours must be a whole number from 0 to 6, not {flavours!r}")
@@ -92,7 +150,12 @@ class DipoleShower(AbstractSimulator):
             running.check((factor * lowest) ** 2)
         self.energy, self.alpha_s = jnp.asarray(energy, float), jnp.asarray(alpha_s, float)
         self.cutoff, self.scale_factor = jnp.asarray(cutoff, float), jnp.asarray(scale_factor, float)
-        self.loops, self.thresholds, self.reference_scale, self.cmw = loops, running.thresholds, running.reference_scale, bool(cmw)
+        self.loops, self.thresholds, self.reference_scale, self.cmw = (
+            loops,
+            running.thresholds,
+            running.reference_scale,
+            bool(cmw),
+        )
         self.flavours, self.matrix_element, self.gradient = flavours, bool(matrix_element), gradient
         self.headroom, self.capacity, self.trials = float(headroom), capacity, trials
 
@@ -115,12 +178,24 @@ class DipoleShower(AbstractSimulator):
         return copy
 
     def sample_noise(self, key: Key, dtype: Any = None) -> Float[Array, "trial 4"]:
-        """Uniform variates (scale, channel and acceptance, z, azimuth) for each trial; more trials begin with the same ones."""
+        """Uniform variates (scale, channel and acceptance, z, azimuth) for each trial; more trials begin with the same
+        ones."""
         return stream(key, self.trials, 4, dtype)
 
     def __call__(
         self, noise: Float[Array, "trial 4"], event: Event | None = None, *, reference: AbstractSimulator | None = None
     ) -> Event:
+        r"""Showers one event.
+
+        **Arguments**
+
+        - `noise`: from `sample_noise`, shape (trial, 4); rows beyond `trials` are not used.
+        - `event`: quark and antiquark as the first two particles (from `ElectroweakQQbar`, say); then √s, directions,
+          flavours and weight are theirs. By default a d quark flies along +z with energy √s/2.
+        - `reference`: the simulator whose parameters make the discrete choices (see `AbstractSimulator`).
+
+        **Returns** an `Event` of up to `capacity` partons with `Branchings` as history.
+        """
         if noise.ndim != 2 or noise.shape[0] < self.trials or noise.shape[1] != 4:
             raise ValueError(f"noise must have shape {(self.trials, 4)}, got {noise.shape}; use sample_noise(key)")
         if reference is not None and not isinstance(reference, DipoleShower):
@@ -149,7 +224,7 @@ class DipoleShower(AbstractSimulator):
             own=own,
             reference=other,
             flavours=[pdg_id[0], pdg_id[1], *([empty] * (self.capacity - 2))],
-            count=jnp.asarray(2, jnp.int32),
+            number=jnp.asarray(2, jnp.int32),
             running=jnp.asarray(True),
             # The overestimate of the coupling reaches up to x = 2 ln(energy).
             overflow=~healthy | (s > 4 * limit.astype(dtype) ** 2),
@@ -158,15 +233,16 @@ class DipoleShower(AbstractSimulator):
         rules = Rules(self.flavours, self.matrix_element)
 
         @jax.checkpoint
-        def step(state: State, row: Array) -> tuple[State, Record]:
+        def step(state: State, row: tuple[Scalar, ...]) -> tuple[State, Record]:
             return trial_step(state, row, settings, reference_settings, rules)
 
-        state, records = lax.scan(step, state, noise)
+        # Four columns: in a batch each is then read in the order in which it lies in memory.
+        state, records = lax.scan(step, state, tuple(noise[:, i] for i in range(4)))
         spinors = jnp.stack([jnp.stack([spinor[c] for spinor in state.own.spinors]) for c in range(4)])
         overflow = state.overflow | state.running
         return Event(
             momenta=spinor_momenta(spinors),
-            mask=jnp.arange(self.capacity) < state.count,
+            mask=jnp.arange(self.capacity) < state.number,
             pdg_id=jnp.stack(state.flavours),
             weight=state.weight,
             overflow=overflow if event is None else overflow | event.overflow,
@@ -181,7 +257,7 @@ class DipoleShower(AbstractSimulator):
         shift = 2 * jnp.log(self.scale_factor.astype(dtype))
         low, high = 2 * jnp.log(self.cutoff.astype(dtype)), 2 * jnp.log(self.energy.astype(dtype))
 
-        def coupling(log_scale: Scalar) -> Scalar:
+        def coupling(log_scale: Float[Array, "*n"]) -> Float[Array, "*n"]:
             return running.at_log(log_scale + shift) / (2 * math.pi)
 
         grid = jnp.linspace(0, 1, _GRID, dtype=dtype)
