@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from .._types import Array, Float, Int, Scalar
 from ._beta_function import beta_coefficients, cusp_constant, matching
@@ -245,13 +246,20 @@ def _integrated(start: Any, log_ratio: Any, b: list[Any], xp: ModuleType) -> Any
         return value
 
     step = log_ratio / _STEPS
-    y = 1 / start + 0 * step
-    for _ in range(_STEPS):
+
+    def advance(_: Any, y: Any) -> Any:
         k1 = slope(y)
         k2 = slope(y + step / 2 * k1)
         k3 = slope(y + step / 2 * k2)
         k4 = slope(y + step * k3)
-        y = y + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return y + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+    y = 1 / start + 0 * step
+    if xp is np:
+        for i in range(_STEPS):
+            y = advance(i, y)
+    else:
+        y = lax.fori_loop(0, _STEPS, advance, y)
     return xp.where(y > 0, 1 / y, xp.nan)
 
 
