@@ -143,8 +143,9 @@ class RunningCoupling(eqx.Module):
             and values[0] >= 0.999 * values.max()
         ):
             raise ValueError(
-                f"alpha_s({self.reference_scale:g} GeV) = {float(self.alpha_s):g} at {self.loops} loop(s) has its Landau "
-                f"pole at or above {math.sqrt(lowest_mu2):g} GeV: raise the lowest scale (the cut-off) or lower alpha_s"
+                f"alpha_s({self.reference_scale:g} GeV) = {float(self.alpha_s):g} at {self.loops} loop(s) has its "
+                f"Landau pole at or above {math.sqrt(lowest_mu2):g} GeV: raise the lowest scale (the cut-off) or lower "
+                "alpha_s"
             )
 
 

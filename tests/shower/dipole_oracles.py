@@ -1,5 +1,6 @@
 """The first branching of the dipole shower by quadrature, coded here once more from the formulas."""
 
+import itertools
 import math
 
 import numpy as np
@@ -59,11 +60,11 @@ def first_branching(alpha_s, energy, cutoff, log_edges, z_edges, points=40):
     rate = two_loop(alpha_s, t) / math.pi * np.sum(kernel(t[:, None], z, s)[0] * dz, axis=1)
     below = np.concatenate([np.cumsum((rate * np.diff(fine))[::-1])[::-1], [0]])
     cells = np.zeros((len(log_edges) - 1, len(z_edges) - 1))
-    for i, (low, high) in enumerate(zip(log_edges[:-1], log_edges[1:], strict=True)):
+    for i, (low, high) in enumerate(itertools.pairwise(log_edges)):
         x = (low + high) / 2 + (high - low) / 2 * nodes
         scale = np.exp(x)
         survive = np.exp(-np.interp(x, fine, below)) * two_loop(alpha_s, scale) / math.pi * weights * (high - low) / 2
-        for j, (a, b) in enumerate(zip(z_edges[:-1], z_edges[1:], strict=True)):
+        for j, (a, b) in enumerate(itertools.pairwise(z_edges)):
             # The integrand ends at the phase space limit with slope: many nodes inside the part that is open.
             root = np.sqrt(np.maximum(1 - 4 * scale / s, 0))
             start, end = np.clip(a, (1 - root) / 2, (1 + root) / 2), np.clip(b, (1 - root) / 2, (1 + root) / 2)

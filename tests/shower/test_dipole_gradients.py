@@ -37,7 +37,7 @@ def observe(event):
 
 
 def base(gradient):
-    return DipoleShower(cutoff=3.0, gradient=gradient, capacity=9, trials=20)
+    return DipoleShower(cutoff=3.0, gradient=gradient, capacity=8, trials=24)
 
 
 @pytest.fixture(scope="module", params=["weight", "pathwise"])
@@ -112,10 +112,10 @@ def test_second_derivative_of_the_mean_thrust():
 
     @jax.jit
     def second(key):
-        (values, slopes), (_, curvature) = jax.jvp(lambda x: first(x, key), (jnp.zeros(()),), (jnp.ones(()),))
-        return values, slopes, curvature
+        (values, _), (_, curvature) = jax.jvp(lambda x: first(x, key), (jnp.zeros(()),), (jnp.ones(()),))
+        return values, curvature
 
-    values, slopes, curvature = second(jax.random.key(31))
+    values, curvature = second(jax.random.key(31))
     tau, bend = np.asarray(values["tau"], float), np.asarray(curvature["weight"], float)
     # The derivative of a mean of weights 1: ⟨(f − ⟨f⟩) ∂²w⟩ − 2⟨(f − ⟨f⟩) ∂w⟩⟨∂w⟩, with ⟨∂w⟩ = 0 in expectation.
     terms = (tau - tau.mean()) * bend

@@ -48,7 +48,7 @@ def run(request):
 
         def call(axis=(0, 0, 1), **changes):
             with jax.enable_x64(True):
-                values = {name: jnp.asarray(getattr(base, name)) for name in NAMES} | changes
+                values = {name: jnp.asarray(changes.get(name, float(getattr(base, name)))) for name in NAMES}
                 return jax.tree.map(np.asarray, shower(values, noise, jnp.asarray(back_to_back(axis))))
 
         event = call()
@@ -226,12 +226,12 @@ def test_reverse_derivative_is_the_forward_one(run):
 
 
 def test_jit_eager_and_batch_agree():
-    shower = DipoleShower(cutoff=4.0, capacity=4, trials=4)
+    shower = DipoleShower(cutoff=1.0, capacity=3, trials=2)
     keys = jax.random.split(jax.random.key(4), 16)
     noise = jax.vmap(shower.sample_noise)(keys)
     batch = jax.jit(jax.vmap(lambda u: shower(u)))(noise)
     one = jax.jit(lambda u: shower(u))
-    for i in (0, 7):
+    for i in (0, 3):
         with jax.disable_jit():
             eager = shower(noise[i])
         for other in (one(noise[i]), eager):
