@@ -46,24 +46,23 @@ def sample(request):
     shower = base(request.param)
     center = {name: float(getattr(shower, name)) for name in STEPS}
 
+    # One program for the derivatives and for the samples that they are held against.
     @jax.jit
-    def plain(values, key):
-        return generate(with_parameters(shower, values), key, EVENTS, observables=observe, chunk_size=EVENTS)
-
-    @jax.jit
-    def moving(direction, key):
+    def moving(values, direction, key):
         def at(t):
-            values = {name: x * jnp.exp(t * direction[name]) for name, x in center.items()}
-            return plain(values, key)
+            moved = {name: x * jnp.exp(t * direction[name]) for name, x in values.items()}
+            simulator = with_parameters(shower, moved)
+            return generate(simulator, key, EVENTS, observables=observe, chunk_size=EVENTS)
 
         return jax.jvp(at, (jnp.zeros(()),), (jnp.ones(()),))
 
     def gradient(name, seed):
-        values, tangents = moving({n: float(n == name) for n in center}, jax.random.key(seed))
+        values, tangents = moving(center, {n: float(n == name) for n in center}, jax.random.key(seed))
         return types.SimpleNamespace(values=values, tangents=tangents)
 
     def at(name, relative, seed):
-        return plain(center | {name: center[name] * float(np.exp(relative))}, jax.random.key(seed))
+        values = center | {name: center[name] * float(np.exp(relative))}
+        return moving(values, dict.fromkeys(center, 0.0), jax.random.key(seed))[0]
 
     return types.SimpleNamespace(gradient=gradient, at=at, kind=request.param)
 
