@@ -30,6 +30,39 @@ class Emissions(eqx.Module):
     mask: Bool[Array, "*batch emission"]
 
 
+class Branchings(eqx.Module):
+    r"""The branchings of a dipole shower, in the order in which they were made.
+
+    A branching acts on two neighbours in the colour order in which `Event.momenta` are kept: partons at places d and d
+    + 1 become the three at d, d + 1 and d + 2, and those behind move up by one. The middle one is the emitted gluon;
+    for g → q q̄ the gluon's place is taken by q̄ and q, in this order.
+
+    **Fields** (axis `emission` is padded; `mask` says what is real)
+
+    - `kt`: transverse momentum \(\sqrt t\), \(t=y\,z(1-z)\,m^2\), in GeV: the evolution scale, falling.
+    - `z`, `y`: momentum fraction of the emitter and \(y=s_{ij}/m^2\), both in (0, 1).
+    - `azimuth`: azimuth about the dipole axis, in radians, in [0, 2π).
+    - `dipole_mass`: m, mass of the dipole before the branching, in GeV.
+    - `rapidity`: \(\tfrac12\ln(s_{jk}/s_{ij})\) of the emission between emitter i and spectator k: positive on the
+      emitter's side.
+    - `dipole`: d.
+    - `right_emits`: True where the emitter was the parton at d + 1, False where it was that at d.
+    - `flavour`: 21 for gluon emission, the PDG number of the quark for g → q q̄.
+    - `mask`: True where there was a branching.
+    """
+
+    kt: Float[Array, "*batch emission"]
+    z: Float[Array, "*batch emission"]
+    y: Float[Array, "*batch emission"]
+    azimuth: Float[Array, "*batch emission"]
+    dipole_mass: Float[Array, "*batch emission"]
+    rapidity: Float[Array, "*batch emission"]
+    dipole: Int[Array, "*batch emission"]
+    right_emits: Bool[Array, "*batch emission"]
+    flavour: Int[Array, "*batch emission"]
+    mask: Bool[Array, "*batch emission"]
+
+
 class Event(eqx.Module):
     r"""One event (or a batch with leading axes) in arrays of fixed capacity.
 
@@ -42,7 +75,7 @@ class Event(eqx.Module):
       the derivative of every discrete choice: \(w=\exp(\log p-\mathrm{sg}(\log p))\) is 1 in value and has the score
       \(\partial\log p\) as derivative (design.md, "Weights carry the discrete part of the gradient").
     - `overflow`: True where an array was too small for the event; such an event is not a fair draw.
-    - `history`: `Emissions` of the shower, or None.
+    - `history`: `Emissions` or `Branchings` of the shower, or None.
     """
 
     momenta: Float[Array, "*batch particle 4"]
@@ -53,4 +86,4 @@ class Event(eqx.Module):
     history: Any = None
 
 
-__all__ = ["Emissions", "Event"]
+__all__ = ["Branchings", "Emissions", "Event"]

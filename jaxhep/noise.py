@@ -1,8 +1,8 @@
 r"""Uniform variates, drawn once and kept, and the maps from them to other distributions.
 
-Noise is a pytree of independent U(0,1) variates. `uniforms` draws it from a key; `sobol` replaces it by scrambled
-quasi-random numbers; `normal`, `exponential` and `categorical` turn it into draws whose derivative with respect to the
-parameters is pathwise or, for a discrete choice, carried by a weight.
+Noise is a pytree of independent U(0,1) variates. `uniforms` and `stream` draw it from a key; `sobol` replaces it by
+scrambled quasi-random numbers; `normal`, `exponential` and `categorical` turn it into draws whose derivative with
+respect to the parameters is pathwise or, for a discrete choice, carried by a weight.
 """
 
 from collections.abc import Sequence
@@ -56,6 +56,45 @@ def uniforms(key: Key, shape: Sequence[int], dtype: jax.typing.DTypeLike | None 
     else:
         values = ((words[:count] >> 9).astype(dtype) + 0.5) * np.float32(2.0**-23)
     return values.reshape(tuple(shape))
+
+
+def stream(key: Key, length: int, width: int, dtype: jax.typing.DTypeLike | None = None) -> Array:
+    r"""Independent variates of U(0,1) in rows, of which a longer stream has the same first ones.
+
+    As `uniforms`, with the number of the block as the counter of Threefry: row r does not depend on `length`, so that a
+    loop whose number of steps is not known beforehand can be run again with more steps and repeats what it did.
+
+    **Arguments**
+
+    - `key`: JAX random key, typed or raw; of another kind than Threefry, each row costs one `fold_in`.
+    - `length`, `width`: number of rows and variates in a row.
+    - `dtype`: float32 or float64; by default JAX's current default.
+
+    **Returns** an array (length, width) in the open interval (0, 1). There is no gradient: noise is a constant.
+
+    >>> import jax
+    >>> from jaxhep.noise import stream
+    >>> bool((stream(jax.random.key(0), 3, 4) == stream(jax.random.key(0), 5, 4)[:3]).all())
+    True
+    """
+    dtype = jnp.dtype(jax.dtypes.canonicalize_dtype(float if dtype is None else dtype))
+    if dtype not in (jnp.float32, jnp.float64):
+        raise TypeError(f"noise is drawn in float32 or float64, not {dtype.name}; pass dtype=jnp.float32")
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if str(jax.random.key_impl(key)) not in ("threefry2x32", "fry"):
+            return jax.vmap(lambda row: uniforms(jax.random.fold_in(key, row), (width,), dtype))(jnp.arange(length))
+        key = jax.random.key_data(key)
+    double = dtype == jnp.float64
+    blocks = width if double else (width + 1) // 2
+    counter = jnp.arange(length * blocks, dtype=jnp.uint32)
+    # The second word is one that `uniforms` reaches at no size in use: both may share a key.
+    words = threefry_2x32(key, jnp.concatenate([counter, jnp.full_like(counter, 0xFFFFFFFF)]))
+    first, second = words[: length * blocks], words[length * blocks :]
+    if double:
+        high, low = first.astype(jnp.uint64), second.astype(jnp.uint64)
+        return ((((high << 20) | (low >> 12)).astype(dtype) + 0.5) * 2.0**-52).reshape(length, width)
+    rows = jnp.concatenate([part.reshape(length, blocks) for part in (first, second)], axis=1)[:, :width]
+    return ((rows >> 9).astype(dtype) + 0.5) * np.float32(2.0**-23)
 
 
 def sobol(num_points: int, dimension: int, seed: int, dtype: jax.typing.DTypeLike = np.float32) -> np.ndarray:
@@ -118,4 +157,4 @@ def categorical(
     return outcome, probabilities[outcome] / q[outcome]
 
 
-__all__ = ["categorical", "exponential", "normal", "sobol", "uniforms"]
+__all__ = ["categorical", "exponential", "normal", "sobol", "stream", "uniforms"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxhep.noise import categorical, exponential, normal, sobol, uniforms
+from jaxhep.noise import categorical, exponential, normal, sobol, stream, uniforms
 
 FALSE_ALARM = 2e-7
 
@@ -96,3 +96,19 @@ def test_categorical_draws_and_score():
     assert math.isclose(float(ratio), 10, rel_tol=1e-5)
     # Rounding of the cumulative sum never gives an outcome that does not exist.
     assert int(categorical(jnp.asarray(1.0), jnp.asarray([0.3, 0.3, 0.3]))[0]) == 2
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_stream_is_uniform_and_its_first_rows_do_not_depend_on_the_length(impl):
+    key = jax.random.key(5, impl=impl)
+    rows = np.asarray(stream(key, 4096, 5))
+    np.testing.assert_array_equal(rows[:7], stream(key, 7, 5))
+    assert rows.min() > 0
+    assert rows.max() < 1
+    # 20480 variates; false alarm rate 2e-7 each.
+    for column in rows.T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 2e-7
+    correlation = np.corrcoef(rows.T) - np.eye(5)
+    assert np.abs(correlation).max() < 6 / np.sqrt(4096)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        stream(key, 3, 4, jnp.int32)

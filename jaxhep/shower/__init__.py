@@ -1,5 +1,6 @@
 """Parton showers."""
 
+from .dipole import DipoleShower
 from .discrete_qcd import DiscreteQCD
 
-__all__ = ["DiscreteQCD"]
+__all__ = ["DipoleShower", "DiscreteQCD"]
