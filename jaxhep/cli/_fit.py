@@ -1,13 +1,13 @@
-"""`jaxhep fit`: Λ and Ω₁ from ALEPH event shapes."""
+"""`jaxhep fit`: Λ or α_s and Ω₁ from ALEPH event shapes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ._counts import whole_number
 
-_HELP = """Fit Λ_QCD and Ω₁ to measured event shapes with gradients, from one event sample.
+_HELP = """Fit Λ_QCD (Discrete QCD) or α_s (dipole shower) and Ω₁ to measured event shapes, from one event sample.
 
 Writes a run folder with result.json, config.yaml and pictures. Exit code 0: valid fit; 1: the fit failed (the reasons
 are in the table); 2: wrong arguments.
@@ -27,12 +27,33 @@ def fit(
     ] = None,
     rebin: Annotated[int, typer.Option(help="Merge so many neighbouring bins of the data.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
-    mode: Annotated[Literal["smooth", "lattice"], typer.Option(help="Form of the shower.")] = "smooth",
-    n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
+    shower: Annotated[
+        Literal["discrete", "dipole"], typer.Option(help="Discrete QCD, fits Λ; or dipole shower, fits α_s(m_Z).")
+    ] = "discrete",
     matrix_element: Annotated[
         bool, typer.Option("--matrix-element/--no-matrix-element", help="First emission by the exact matrix element.")
     ] = True,
-    quark_colour: Annotated[Literal["C_F", "C_A/2"], typer.Option(help="Colour factor of primary gluons.")] = "C_F",
+    mode: Annotated[
+        Literal["smooth", "lattice"] | None, typer.Option(help="Form of Discrete QCD.", show_default="smooth")
+    ] = None,
+    n_f: Annotated[
+        int | None,
+        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
+    ] = None,
+    quark_colour: Annotated[
+        Literal["C_F", "C_A/2"] | None,
+        typer.Option(help="Colour factor of primary gluons in Discrete QCD.", show_default="C_F"),
+    ] = None,
+    cutoff: Annotated[
+        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
+    ] = None,
+    scale_factor: Annotated[
+        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
+    ] = None,
+    cmw: Annotated[
+        bool | None,
+        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="on"),
+    ] = None,
     correlation: Annotated[
         Literal["uncorrelated", "correlated", "minimum_overlap"],
         typer.Option(help="Systematic errors of the data between bins."),
@@ -55,12 +76,13 @@ def fit(
             "ranges": {name: list(bounds) for name, bounds in ranges.items()},
             "rebin": rebin,
             "seed": seed,
-            "mode": mode,
-            "n_f": n_f,
-            "matrix_element": matrix_element,
-            "quark_colour": quark_colour,
             "correlation": correlation,
+            "shower": shower,
+            "matrix_element": matrix_element,
         }
+        own: dict[str, Any] = {"mode": mode, "n_f": n_f, "quark_colour": quark_colour}
+        own |= {"cutoff": cutoff, "scale_factor": scale_factor, "cmw": cmw}
+        config |= {name: value for name, value in own.items() if value is not None}
         _run(config, output, force, validation)
 
 
@@ -99,28 +121,29 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     start_session()
     begin = time.perf_counter()
     compile_seconds = _count_compilation()
-    from ..inference.templates import FACTORS
     from ..studies.event_shape_fit import check_arguments, fit_event_shapes
-    from ..studies.fit_report import LACKS, draw_fit, draw_scans, draw_validation, scans, summary
+    from ..studies.fit_report import draw_fit, draw_scans, draw_validation, scans, summary
+    from ..studies.fitted_showers import SHOWERS
 
     arguments = dict(config)
     names = arguments.pop("observables")
     arguments["ranges"] = {name: (low, high) for name, (low, high) in config["ranges"].items()}
     check_arguments(names, **arguments)
+    kind = SHOWERS[config["shower"]]
+    config |= kind.options({name: value for name, value in config.items() if name in kind.defaults})
     folder = make_run_folder(output, force)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     console = Console()
-    console.print(f"Fitting Λ and Ω₁ to ALEPH {', '.join(names)}; compiling takes a while the first time.")
-    with progress(len(FACTORS) * config["num_events"], f"events ({len(FACTORS)} values of Λ)") as bar:
+    console.print(f"Fitting {kind.symbol} and Ω₁ to ALEPH {', '.join(names)}; compiling takes a while the first time.")
+    nodes = len(kind.factors)
+    with progress(nodes * config["num_events"], f"events ({nodes} values of {kind.symbol})") as bar:
         study = fit_event_shapes(
             names, **arguments, on_events=lambda stage, done, total: bar(done) if stage == "sample" else None
         )
     console.print(study.result.table(), markup=False, highlight=False)
-    coupling, error = study.alpha_s
-    console.print(
-        f"α_s(m_Z), one loop, n_f = {config['n_f']}, in the scheme of the shower: {coupling:.4f} ± {error:.4f}"
-    )
-    console.print(LACKS)
+    coupling, error, words = study.alpha_s
+    console.print(f"α_s(m_Z), {words}: {coupling:.4f} ± {error:.4f}")
+    console.print(kind.lacks)
     content = summary(study)
     write_json(folder / "result.json", content | _times(begin, compile_seconds))
     draw_fit(study, folder)

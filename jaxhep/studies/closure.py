@@ -15,7 +15,7 @@ from ..inference.moved_events import SharedCount
 from ..inference.templates import EventShapeModel, moved_spectra
 from ..inference.toys import Measured
 from ..observables import get_observable
-from .event_shape_fit import GRID_RANGES, LIMITS, EventShapeFit, sampled_shapes
+from .event_shape_fit import GRID_RANGES, OMEGA_LIMITS, EventShapeFit, sampled_shapes
 
 _TRUTH_STREAM, _SCAN_STREAM, _TEMPLATE_STREAM = 1000, 2000, 3000
 
@@ -102,18 +102,18 @@ def closure(
     study.result.raise_if_invalid()
     low, high = np.exp(study.spectra.log_values[[0, -1]])
     for factor in factors:
-        if not low <= study.reference_lambda * factor <= high:
+        if not low <= study.reference_value * factor <= high:
             raise ValueError(f"factor {factor} is outside the range of the templates, {low:.4g} to {high:.4g} GeV")
     if num_samples < 1 or num_toys < 2 * num_samples:
         raise ValueError(f"{num_toys} toys cannot be divided among {num_samples} samples: at least 2 for each")
     count = SharedCount(on_events)
     objectives = [study.objective, *(_other_templates(study, n, count.sample()) for n in range(1, num_samples))]
-    values = [study.reference_lambda * float(factor) for factor in factors]
+    values = [study.reference_value * float(factor) for factor in factors]
     places = [(value, _TRUTH_STREAM + number) for number, value in enumerate(values)]
     samples = sampled_shapes(study, places, num_events or 10 * study.num_events, count.sample())
     found = {}
     for value, stream, shapes in zip(values, (stream for _, stream in places), samples, strict=True):
-        truth = {"lambda_qcd": value, "omega_1": study.result.values["omega_1"]}
+        truth = {study.parameter: value, "omega_1": study.result.values["omega_1"]}
         at_truth = dataclasses.replace(study.result, values={**study.result.values, **truth})
         with jax.enable_x64(True):
             exact = {name: shape(truth) for name, shape in shapes.items()}
@@ -135,11 +135,13 @@ def _other_templates(study: EventShapeFit, number: int, on_events: Callable[[int
     functions = {name: get_observable(name).function for name in study.measurements}
     grids = {name: GRID_RANGES[name] for name in study.measurements}
     key = jax.random.fold_in(jax.random.key(study.seed), _TEMPLATE_STREAM + number)
-    spectra = moved_spectra(study.shower, key, study.num_events, functions, grids, on_chunk=on_events)
+    chosen: dict[str, Any] = {"parameter": study.parameter, "factors": study.kind.factors}
+    spectra = moved_spectra(study.shower, key, study.num_events, functions, grids, on_chunk=on_events, **chosen)
     parts = []
     for part in study.objective.leaves():
         old = study.models[part.label]
-        model = EventShapeModel(spectra, part.label, old.edges, energy=old.energy, shape=old.shape)
+        like: dict[str, Any] = {"energy": old.energy, "shape": old.shape, "parameter": study.parameter}
+        model = EventShapeModel(spectra, part.label, old.edges, **like)
         parts.append(eqx.tree_at(lambda tree: tree.model, part, model))
     return parts[0] if len(parts) == 1 else CombinedObjective(parts)
 
@@ -215,9 +217,9 @@ def brute_force(
     if num_points < 5:
         raise ValueError(f"a parabola and its scatter need at least 5 points, got {num_points}")
     study.result.raise_if_invalid()
-    best, error = study.result.values["lambda_qcd"], study.result.errors["lambda_qcd"]
+    best, error = study.result.values[study.parameter], study.result.errors[study.parameter]
     lambdas = best * np.exp(np.linspace(-num_sigma, num_sigma, num_points) * error / best)
-    start = Parameter("omega_1", study.result.values["omega_1"], *LIMITS["omega_1"])
+    start = Parameter("omega_1", study.result.values["omega_1"], *OMEGA_LIMITS)
     chi2 = []
     places = [(float(value), _SCAN_STREAM + number) for number, value in enumerate(lambdas)]
     for shapes in sampled_shapes(study, places, num_events, on_events):

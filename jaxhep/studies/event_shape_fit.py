@@ -1,4 +1,4 @@
-"""The main job: Λ and Ω₁ from measured event shapes, by gradients, from one event sample."""
+"""The main job: Λ (or α_s) and Ω₁ from measured event shapes, by gradients, from one event sample."""
 
 import math
 import time
@@ -12,11 +12,11 @@ import numpy as np
 
 from ..inference import ChiSquare, CombinedObjective, FitResult, Parameter, fit
 from ..inference.moved_events import SharedCount, in_threads, moved_events
-from ..inference.templates import FACTORS, EventShapeModel, MovedSpectra, SampledShape, moved_spectra
+from ..inference.templates import EventShapeModel, MovedSpectra, SampledShape, moved_spectra
 from ..observables import get_observable
 from ..reference import Measurement, load
-from ..shower import DiscreteQCD
-from ..simulator import with_parameters
+from ..simulator import AbstractSimulator, with_parameters
+from .fitted_showers import SHOWERS, FittedShower, ShowerName
 
 FIT_RANGES: dict[str, tuple[float, float]] = {
     "thrust": (0.75, 0.95),
@@ -33,42 +33,44 @@ GRID_RANGES: dict[str, tuple[float, float]] = {
 }
 """Ranges of the fine parton-level grids."""
 
-START = {"lambda_qcd": 0.2, "omega_1": 0.4}
-LIMITS = {"lambda_qcd": (0.02, 1.0), "omega_1": (0.01, 3.0)}
+OMEGA_START, OMEGA_LIMITS = 0.4, (0.01, 3.0)
 _PILOT_EVENTS = 65_536
 _MAX_PILOTS = 6
 _SAMPLE_STREAM = _MAX_PILOTS
 """Number of the random stream of the sample; those before it belong to the pilots."""
-_TIERS = (0.13, 0.06, 0.02)
-"""Lowest Λ in GeV for which the arrays are sized; pilots and sample share one compiled program."""
-_ORDERING_SCALE = 0.2
-_CLOSE = 0.35
-"""A pilot is believed if its fit lies within this distance in ln Λ, safely inside its outermost nodes."""
 
 
 @dataclass
 class EventShapeFit:
-    """All that the fit produced: result, model and the numbers for the report."""
+    """All that the fit produced: result, model and the numbers for the report.
+
+    `kind` says which shower and which parameter; `reference_value` is that parameter of the sample.
+    """
 
     result: FitResult
     objective: Any
-    shower: DiscreteQCD
+    kind: FittedShower
+    shower: Any
     measurements: dict[str, Measurement]
     models: dict[str, EventShapeModel]
     spectra: MovedSpectra
     num_events: int
     seed: int
-    reference_lambda: float
+    reference_value: float
     pilots: list[dict[str, float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
-    def alpha_s(self) -> tuple[float, float]:
-        """The in-scheme one-loop coupling at m_Z and its error: α_s = 12π/((33−2n_f) ln(m_Z²/Λ²))."""
-        value, error = self.result.values["lambda_qcd"], self.result.errors["lambda_qcd"]
-        log = 2 * math.log(91.1876 / value)
-        coupling = 12 * math.pi / ((33 - 2 * self.shower.n_f) * log)
-        return coupling, coupling * 2 / log * error / value
+    def parameter(self) -> str:
+        """Name of the shower's fitted parameter."""
+        return self.kind.parameter
+
+    @property
+    def alpha_s(self) -> tuple[float, float, str]:
+        """α_s(m_Z), its error, and which coupling it is."""
+        return self.kind.coupling(
+            self.shower, *(part[self.parameter] for part in (self.result.values, self.result.errors))
+        )
 
 
 def fit_event_shapes(
@@ -83,16 +85,15 @@ def fit_event_shapes(
     shape: float = 3.0,
     data: Mapping[str, Measurement] | None = None,
     on_events: Callable[[str, int, int], None] | None = None,
-    matrix_element: bool = True,
-    quark_colour: str = "C_F",
+    shower: ShowerName = "discrete",
     **shower_options: Any,
 ) -> EventShapeFit:
-    r"""Fits Λ_QCD and Ω₁ to measured event shapes.
+    r"""Fits Λ_QCD (Discrete QCD) or α_s(m_Z) (dipole shower) and Ω₁ to measured event shapes.
 
     A pilot sample finds the neighbourhood of the minimum; then **one** sample of `num_events` is drawn there, moved to
-    four other Λ, from 0.64 to 1.56 times its own, and differentiated at all five, which gives every template as a
-    smooth function of ln Λ (`inference.templates`). The χ² contains the covariance of the data and of the
-    Monte Carlo sample.
+    four other values of the parameter (Λ: from 0.64 to 1.56 times its own; α_s: from 0.86 to 1.15), and differentiated
+    at all five, which gives every template as a smooth function of its logarithm (`inference.templates`). The χ²
+    contains the covariance of the data and of the Monte Carlo sample.
 
     **Arguments**
 
@@ -107,15 +108,15 @@ def fit_event_shapes(
     - `shape`: exponent of the shape function (`ShapeFunction`).
     - `data`: measurements by observable instead of ALEPH's.
     - `on_events`: called with (stage, done, total) while events are made.
-    - `matrix_element`, `quark_colour`: of `DiscreteQCD`. On here, because without them the model misses the three-jet
-      region; `False` and `"C_A/2"` are the published shower.
-    - `shower_options`: `mode` and `n_f` of `DiscreteQCD`.
+    - `shower`: `"discrete"` for `DiscreteQCD`, `"dipole"` for `DipoleShower`.
+    - `shower_options`: of that shower. `DiscreteQCD`: `matrix_element`, `quark_colour` (on here, because without them
+      the model misses the three-jet region; `False` and `"C_A/2"` are the published shower), `mode` and `n_f`.
+      `DipoleShower`: `cutoff`, `scale_factor`, `cmw` and `matrix_element` (both on here).
 
     **Returns** an `EventShapeFit`; look at `result.valid`.
 
     **Raises** `ValueError` before any event is made, for unknown observables, empty ranges, too few events.
     """
-    shower_options = {"matrix_element": matrix_element, "quark_colour": quark_colour, **shower_options}
     measurements = check_arguments(
         observables,
         num_events=num_events,
@@ -125,56 +126,64 @@ def fit_event_shapes(
         energy=energy,
         data=data,
         correlation=correlation,
+        shower=shower,
         **shower_options,
     )
+    kind = SHOWERS[shower]
+    parameter, options = kind.parameter, kind.options(shower_options)
     functions = {name: get_observable(name).function for name in measurements}
     grids = {name: GRID_RANGES[name] for name in measurements}
     covariances = {name: m.covariance(correlation) for name, m in measurements.items()}
-    start = dict(START)
+    start = {parameter: kind.start, "omega_1": OMEGA_START}
     seconds: dict[str, float] = {}
     pilots: list[dict[str, float]] = []
 
-    def attempt(shower: DiscreteQCD, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
+    def attempt(simulator: AbstractSimulator, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
         begin = time.perf_counter()
-        report = None if on_events is None else (lambda done: on_events(stage, done, len(FACTORS) * events))
+        report = None if on_events is None else (lambda done: on_events(stage, done, len(kind.factors) * events))
         key = jax.random.fold_in(jax.random.key(seed), key_number)
-        spectra = moved_spectra(shower, key, events, functions, grids, on_chunk=report)
+        spectra = moved_spectra(
+            simulator, key, events, functions, grids, parameter=parameter, factors=kind.factors, on_chunk=report
+        )
         seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
         begin = time.perf_counter()
-        models = {n: EventShapeModel(spectra, n, m.edges, energy=energy, shape=shape) for n, m in measurements.items()}
+        models = {
+            n: EventShapeModel(spectra, n, m.edges, energy=energy, shape=shape, parameter=parameter)
+            for n, m in measurements.items()
+        }
         parts = [ChiSquare(m.values, covariances[n], models[n], label=n) for n, m in measurements.items()]
         objective = parts[0] if len(parts) == 1 else CombinedObjective(parts)
         parameters = [
-            Parameter("lambda_qcd", start["lambda_qcd"], *LIMITS["lambda_qcd"], label=r"\Lambda", unit="GeV"),
-            Parameter("omega_1", start["omega_1"], *LIMITS["omega_1"], label=r"\Omega_1", unit="GeV"),
+            Parameter(parameter, start[parameter], *kind.limits, label=kind.tex, unit=kind.unit),
+            Parameter("omega_1", start["omega_1"], *OMEGA_LIMITS, label=r"\Omega_1", unit="GeV"),
         ]
         result = fit(objective, parameters)
         seconds[f"{stage} fit"] = seconds.get(f"{stage} fit", 0) + time.perf_counter() - begin
         return result, objective, models, spectra
 
-    reference = start["lambda_qcd"]
+    reference = start[parameter]
     for number in range(_MAX_PILOTS):
-        shower = _shower(energy, reference, shower_options)
-        result, *_ = attempt(shower, min(_PILOT_EVENTS, num_events), number, "pilot")
-        found = min(max(result.values["lambda_qcd"], reference / 1.5), reference * 1.5)
-        pilots.append({"reference": reference, "lambda_qcd": result.values["lambda_qcd"]})
-        close = abs(math.log(found / reference)) < _CLOSE
-        start = {"lambda_qcd": found, "omega_1": min(max(result.values["omega_1"], 0.05), 2.5)}
+        simulator = kind.make(energy, reference, options)
+        result, *_ = attempt(simulator, min(_PILOT_EVENTS, num_events), number, "pilot")
+        found = kind.nearby(result.values[parameter], reference)
+        pilots.append({"reference": reference, parameter: result.values[parameter]})
+        close = abs(math.log(found / reference)) < kind.close
+        start = {parameter: found, "omega_1": min(max(result.values["omega_1"], 0.05), 2.5)}
         reference = round(found, 4)
         if close:
             break
     while True:
-        shower = _shower(energy, reference, shower_options)
-        result, objective, models, spectra = attempt(shower, num_events, _SAMPLE_STREAM, "sample")
-        found = result.values["lambda_qcd"]
+        simulator = kind.make(energy, reference, options)
+        result, objective, models, spectra = attempt(simulator, num_events, _SAMPLE_STREAM, "sample")
+        found = result.values[parameter]
         low, high = np.exp(spectra.log_values[[0, -1]])
         if low < found < high or len(pilots) > _MAX_PILOTS:
             break
         # The minimum lies where the sample was not moved to: draw it there instead.
-        reference = round(min(max(found, reference / 1.5), reference * 1.5), 4)
-        pilots.append({"reference": reference, "lambda_qcd": found})
+        reference = round(kind.nearby(found, reference), 4)
+        pilots.append({"reference": reference, parameter: found})
     return EventShapeFit(
-        result, objective, shower, measurements, models, spectra, num_events, seed, reference, pilots, seconds
+        result, objective, kind, simulator, measurements, models, spectra, num_events, seed, reference, pilots, seconds
     )
 
 
@@ -188,6 +197,7 @@ def check_arguments(
     energy: float = 91.1876,
     correlation: str = "uncorrelated",
     data: Mapping[str, Measurement] | None = None,
+    shower: ShowerName = "discrete",
     **shower_options: Any,
 ) -> dict[str, Measurement]:
     """Raises `ValueError` for any argument that `fit_event_shapes` cannot use; returns the data in the fit ranges."""
@@ -198,13 +208,10 @@ def check_arguments(
         raise ValueError(f"seed must be a whole number between 0 and 2147483647, got {seed!r}")
     for measurement in measurements.values():
         measurement.covariance(correlation)
-    _shower(energy, START["lambda_qcd"], shower_options)
+    if shower not in SHOWERS:
+        raise ValueError(f"shower must be {' or '.join(SHOWERS)}, not {shower!r}")
+    SHOWERS[shower].make(energy, SHOWERS[shower].start, SHOWERS[shower].options(shower_options))
     return measurements
-
-
-def _shower(energy: float, reference: float, options: Mapping[str, Any]) -> DiscreteQCD:
-    low = next((tier for tier in _TIERS if tier <= reference), reference / 1.25)
-    return DiscreteQCD(energy, reference, lambda_range=(low, energy), ordering_scale=_ORDERING_SCALE, **options)
 
 
 def _measurements(
@@ -249,15 +256,15 @@ def sampled_shapes(
 ) -> list[dict[str, SampledShape]]:
     """Templates of independent samples, by observable.
 
-    **Arguments**: `samples`: Λ in GeV and number of the random stream of each; `num_events` of each (default: as the
-    study's); `on_events`: called with the number of events done, over all samples.
+    **Arguments**: `samples`: the shower's parameter and number of the random stream of each; `num_events` of each
+    (default: as the study's); `on_events`: called with the number of events done, over all samples.
     """
     functions = {name: get_observable(name).function for name in study.measurements}
     count = SharedCount(on_events)
 
     def one(sample: tuple[float, int]) -> dict[str, SampledShape]:
         value, stream = sample
-        shower = with_parameters(study.shower, {"lambda_qcd": value})
+        shower = with_parameters(study.shower, {study.parameter: value})
         key = jax.random.fold_in(jax.random.key(study.seed), stream)
         number = num_events or study.num_events
         events, _ = moved_events(shower, shower, shower, key, number, functions, on_chunk=count.sample())
@@ -278,18 +285,18 @@ def _predict(model: Any, parameters: Any) -> Any:
     return model(parameters)
 
 
-def template(study: EventShapeFit, name: str, lambda_qcd: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
+def template(study: EventShapeFit, name: str, value: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
     """Density in the fitted bins, and its Monte Carlo error, at other parameter values (from the moved sample)."""
-    return densities(study.models[name], lambda_qcd=lambda_qcd, omega_1=omega_1)
+    return densities(study.models[name], **{study.parameter: value}, omega_1=omega_1)
 
 
 def template_slope(study: EventShapeFit, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """d(density)/d ln Λ at the sample's own Λ by autodiff, and its error from eight parts of the sample."""
+    """d(density)/d ln θ at the sample's own parameter θ by autodiff, and its error from eight parts of the sample."""
     model = study.models[name]
     with jax.enable_x64(True):
         matrix = np.asarray(model.smearing_matrix(jax.numpy.asarray(study.result.values["omega_1"])))
     widths = np.diff(model.edges)
-    middle = int(np.argmin(np.abs(study.spectra.log_values - math.log(study.reference_lambda))))
+    middle = int(np.argmin(np.abs(study.spectra.log_values - math.log(study.reference_value))))
     slope = matrix @ study.spectra.slopes[name][middle] / widths
     parts = study.spectra.slope_batches[name] @ matrix.T / widths
     return slope, parts.std(axis=0, ddof=1) / math.sqrt(parts.shape[0])

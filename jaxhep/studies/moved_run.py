@@ -118,7 +118,9 @@ def _from_folder(path: Path) -> EventRun:
                 content = {**found, **{k: v for k, v in content.items() if v is not None}}
     names = {field.name for field in dataclasses.fields(EventRun)}
     # A fit samples at one Λ and moves from there; it may call this Λ by another name than the fitted one.
-    for name in ("reference_lambda", "sample_lambda", "lambda_start"):
+    if content.get("shower", "discrete") != "discrete":
+        raise ValueError(f"{path} is a fit of another shower than Discrete QCD, whose events this command moves")
+    for name in ("reference_value", "sample_lambda", "lambda_start"):
         if name in content and "lambda_qcd" not in content:
             content["lambda_qcd"] = content[name]
     missing = [name for name in ("seed", "num_events", "lambda_qcd") if not isinstance(content.get(name), int | float)]

@@ -96,7 +96,7 @@ def stability(
 def _row(name: str, study: Any) -> StabilityRow:
     result = study.result
     scale, power = ((result.values[p], result.errors[p]) for p in ("lambda_qcd", "omega_1"))
-    return StabilityRow(name, scale, power, result.chi2, result.ndf, study.alpha_s, tuple(result.reasons))
+    return StabilityRow(name, scale, power, result.chi2, result.ndf, study.alpha_s[:2], tuple(result.reasons))
 
 
 __all__ = ["HEADINGS", "VARIATIONS", "StabilityRow", "stability"]

@@ -59,5 +59,5 @@ def test_small_fit(tmp_path: Path) -> None:
         assert 0 < content["parameters"][name]["error"] < 0.2
     assert content["scans"]["interval"]["lower"] < content["parameters"]["lambda_qcd"]["value"]
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == 1
-    for name in ("data_mc_thrust", "profile_lambda", "contour"):
+    for name in ("data_mc_thrust", "profile_lambda_qcd", "contour"):
         assert (folder / f"{name}.png").stat().st_size > 10_000

@@ -34,7 +34,7 @@ def test_pseudo_data_fluctuate_around_the_truth_as_data_do():
 
 def test_toys_of_independent_samples_come_back(study):
     found = closure(study, (0.85, 1.18), 40, num_samples=2, num_events=65_536, coverage=False)
-    assert list(found) == pytest.approx([0.85 * study.reference_lambda, 1.18 * study.reference_lambda])
+    assert list(found) == pytest.approx([0.85 * study.reference_value, 1.18 * study.reference_value])
     for value, toys in found.items():
         assert toys.num_toys == 40
         assert toys.num_failed < 5
@@ -60,7 +60,7 @@ def test_interpolated_templates_are_the_moved_ones_as_far_as_toys_reach(study):
     sigma = np.sqrt(np.diag(study.objective.data_covariance))
     with jax.enable_x64(True):
         for number, factor in enumerate(factors):
-            at = {"lambda_qcd": jnp.asarray(study.reference_lambda * factor), "omega_1": jnp.asarray(0.6)}
+            at = {"lambda_qcd": jnp.asarray(study.reference_value * factor), "omega_1": jnp.asarray(0.6)}
             spectra = (direct.contents["thrust"][number], direct.squares["thrust"][number])
             off = np.asarray(model(at).values - model.hadronised(*spectra, at["omega_1"]).values) / sigma
             assert np.max(np.abs(off)) < 0.4, factor

@@ -17,7 +17,7 @@ def fake(calls):
         result = SimpleNamespace(
             values=values, errors={"lambda_qcd": 0.02, "omega_1": 0.1}, chi2=17.7, ndf=18, reasons=()
         )
-        return SimpleNamespace(result=result, alpha_s=(0.1, 0.001))
+        return SimpleNamespace(result=result, alpha_s=(0.1, 0.001, "words"))
 
     return fit
 

@@ -1,0 +1,54 @@
+"""The fit with each shower: its options before anything is compiled, and α_s from the dipole shower."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jaxhep.cli import app
+from jaxhep.studies.event_shape_fit import check_arguments
+from jaxhep.studies.fitted_showers import SHOWERS
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"shower": "dipole", "n_f": 5}, "n_f: no option of the fit with this shower; it takes cutoff"),
+        ({"shower": "discrete", "cutoff": 1.0}, "cutoff: no option"),
+        ({"shower": "pythia"}, "discrete or dipole"),
+        ({"shower": "dipole", "cutoff": 0.1}, "Landau pole"),
+        ({"shower": "dipole", "cutoff": 60.0}, "leaves no room"),
+        ({"shower": "dipole", "scale_factor": -1.0}, "scale_factor must be a positive number"),
+    ],
+)
+def test_options_of_the_shower(options, words):
+    with pytest.raises(ValueError, match=words):
+        check_arguments(**options)
+
+
+def test_couplings_at_the_z():
+    discrete, dipole = (kind.make(91.1876, kind.start, kind.options({})) for kind in SHOWERS.values())
+    value, error, words = SHOWERS["discrete"].coupling(discrete, 0.2, 0.02)
+    assert value == pytest.approx(0.09330, abs=1e-5)  # 12π/(33 ln(m_Z²/Λ²))
+    above, *_ = SHOWERS["discrete"].coupling(discrete, 0.2001, 0.02)
+    assert error == pytest.approx((above - value) / 0.0001 * 0.02, rel=1e-3)
+    assert "n_f = 0" in words
+    assert SHOWERS["dipole"].coupling(dipole, 0.12, 0.001)[:2] == (0.12, 0.001)
+
+
+def test_small_fit_of_alpha_s(tmp_path: Path):
+    folder = tmp_path / "run"
+    arguments = ["fit", "--shower", "dipole", "--num-events", "8192", "--no-validation", "--output", str(folder)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    content = json.loads((folder / "result.json").read_text())
+    assert content["valid"]
+    assert content["num_overflow"] == 0
+    found = content["parameters"]["alpha_s"]
+    assert 0.105 < found["value"] < 0.135
+    assert 0.0005 < found["error"] < 0.01
+    assert content["alpha_s_mz"]["value"] == found["value"]
+    assert 0 < content["parameters"]["omega_1"]["value"] < 1.2
+    for name in ("data_mc_thrust", "profile_alpha_s", "contour"):
+        assert (folder / f"{name}.png").stat().st_size > 10_000
