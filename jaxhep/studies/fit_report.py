@@ -133,7 +133,7 @@ def draw_validation(
             slope_error * math.log(shift),
             np.hypot(base_error, up[name][1]),
             xlabel=_AXIS[name][0],
-            title=f"${study.kind.tex}$ = {centre:.3f} {study.kind.unit} → {shift}${study.kind.tex}$",
+            title=f"${study.kind.tex}$ = {f'{centre:.3f} {study.kind.unit}'.rstrip()} → {shift}${study.kind.tex}$",
         )
         save_figure(main, folder / f"moved_{name}")
         step = 2 * math.log(shift)
