@@ -61,7 +61,8 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")] = Path("jaxhep-fit"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier run folder.")] = False,
     validation: Annotated[
-        bool, typer.Option("--validation/--no-validation", help="Also make the moved-template and gradient pictures.")
+        bool,
+        typer.Option("--validation/--no-validation", help="Also moved templates, gradients, error budget."),
     ] = True,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
@@ -124,6 +125,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     from ..studies.event_shape_fit import check_arguments, fit_event_shapes
     from ..studies.fit_report import draw_fit, draw_scans, draw_validation, scans, summary
     from ..studies.fitted_showers import SHOWERS
+    from ..studies.uncertainties import uncertainties
 
     arguments = dict(config)
     names = arguments.pop("observables")
@@ -162,6 +164,11 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
         if validation:
             with progress(2 * config["num_events"], "independent samples") as bar:
                 content["validation"] = draw_validation(study, folder, lambda done, total: bar(done))
+            if "scale_factor" in kind.defaults:
+                with progress(2 * nodes * config["num_events"], "scale variation") as bar:
+                    split = uncertainties(study, on_events=lambda stage, done, total: bar(done))
+                console.print(repr(split))
+                content["uncertainties"] = split.to_dict()
     write_json(folder / "result.json", content | _times(begin, compile_seconds))
     console.print(f"Results and pictures are in {folder}")
     if not study.result.valid:

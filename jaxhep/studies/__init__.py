@@ -6,6 +6,7 @@ from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
 from jaxhep.studies.gradient_check import GradientCheck, check_gradients
 from jaxhep.studies.moved_run import MovedHistograms, StoredRun, moved_histograms, open_run
 from jaxhep.studies.stability import StabilityRow, stability
+from jaxhep.studies.uncertainties import Uncertainties, uncertainties
 
 __all__ = [
     "BruteForce",
@@ -16,6 +17,7 @@ __all__ = [
     "MovedHistograms",
     "StabilityRow",
     "StoredRun",
+    "Uncertainties",
     "brute_force",
     "check_gradients",
     "closure",
@@ -23,4 +25,5 @@ __all__ = [
     "moved_histograms",
     "open_run",
     "stability",
+    "uncertainties",
 ]

@@ -44,7 +44,8 @@ _SAMPLE_STREAM = _MAX_PILOTS
 class EventShapeFit:
     """All that the fit produced: result, model and the numbers for the report.
 
-    `kind` says which shower and which parameter; `reference_value` is that parameter of the sample.
+    `kind` says which shower and which parameter; `reference_value` is that parameter of the sample; `shower_name`,
+    `options` and `correlation` are the arguments that the fit was made with.
     """
 
     result: FitResult
@@ -57,6 +58,9 @@ class EventShapeFit:
     num_events: int
     seed: int
     reference_value: float
+    shower_name: ShowerName = "discrete"
+    options: dict[str, Any] = field(default_factory=dict)
+    correlation: str = "uncorrelated"
     pilots: list[dict[str, float]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -183,7 +187,21 @@ def fit_event_shapes(
         reference = round(kind.nearby(found, reference), 4)
         pilots.append({"reference": reference, parameter: found})
     return EventShapeFit(
-        result, objective, kind, simulator, measurements, models, spectra, num_events, seed, reference, pilots, seconds
+        result=result,
+        objective=objective,
+        kind=kind,
+        shower=simulator,
+        measurements=measurements,
+        models=models,
+        spectra=spectra,
+        num_events=num_events,
+        seed=seed,
+        reference_value=reference,
+        shower_name=shower,
+        options=options,
+        correlation=correlation,
+        pilots=pilots,
+        seconds=seconds,
     )
 
 

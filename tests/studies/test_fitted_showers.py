@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from jaxhep.cli import app
+from jaxhep.studies import fit_event_shapes, uncertainties
 from jaxhep.studies.event_shape_fit import check_arguments
 from jaxhep.studies.fitted_showers import SHOWERS
 
@@ -52,3 +54,14 @@ def test_small_fit_of_alpha_s(tmp_path: Path):
     assert 0 < content["parameters"]["omega_1"]["value"] < 1.2
     for name in ("data_mc_thrust", "profile_alpha_s", "contour"):
         assert (folder / f"{name}.png").stat().st_size > 10_000
+
+
+def test_uncertainties_of_the_fit():
+    study = fit_event_shapes(num_events=8192)
+    split = uncertainties(study)
+    # The two parts add up to the error of the fit, up to the second derivatives of the model.
+    assert np.hypot(split.data, split.monte_carlo) == pytest.approx(study.result.errors["lambda_qcd"], rel=0.15)
+    assert split.scale is None
+    low, high = split.hadronisation
+    assert low < high
+    assert max(abs(low), abs(high)) < 2 * study.result.errors["lambda_qcd"]
