@@ -16,7 +16,7 @@ from ..inference.templates import EventShapeModel, MovedSpectra, SampledShape, m
 from ..observables import get_observable
 from ..reference import Measurement, load
 from ..simulator import AbstractSimulator, with_parameters
-from .fitted_showers import SHOWERS, FittedShower, ShowerName
+from .fitted_showers import SHOWERS, FittedShower
 
 FIT_RANGES: dict[str, tuple[float, float]] = {
     "thrust": (0.75, 0.95),
@@ -58,7 +58,7 @@ class EventShapeFit:
     num_events: int
     seed: int
     reference_value: float
-    shower_name: ShowerName = "discrete"
+    shower_name: str = "discrete"
     options: dict[str, Any] = field(default_factory=dict)
     correlation: str = "uncorrelated"
     pilots: list[dict[str, float]] = field(default_factory=list)
@@ -89,7 +89,7 @@ def fit_event_shapes(
     shape: float = 3.0,
     data: Mapping[str, Measurement] | None = None,
     on_events: Callable[[str, int, int], None] | None = None,
-    shower: ShowerName = "discrete",
+    shower: str = "discrete",
     **shower_options: Any,
 ) -> EventShapeFit:
     r"""Fits Λ_QCD (Discrete QCD) or α_s(m_Z) (dipole shower) and Ω₁ to measured event shapes.
@@ -215,7 +215,7 @@ def check_arguments(
     energy: float = 91.1876,
     correlation: str = "uncorrelated",
     data: Mapping[str, Measurement] | None = None,
-    shower: ShowerName = "discrete",
+    shower: str = "discrete",
     **shower_options: Any,
 ) -> dict[str, Measurement]:
     """Raises `ValueError` for any argument that `fit_event_shapes` cannot use; returns the data in the fit ranges."""

@@ -3,13 +3,11 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..inference.templates import FACTORS
 from ..shower import DipoleShower, DiscreteQCD
 from ..simulator import AbstractSimulator
-
-ShowerName = Literal["discrete", "dipole"]
 
 _TIERS = (0.13, 0.06, 0.02)
 """Lowest Λ in GeV for which the arrays of Discrete QCD are sized; pilots and sample share one compiled program."""
@@ -85,7 +83,7 @@ def _dipole_coupling(shower: DipoleShower, value: float, error: float) -> tuple[
     return value, error, words
 
 
-SHOWERS: dict[ShowerName, FittedShower] = {
+SHOWERS: dict[str, FittedShower] = {
     "discrete": FittedShower(
         parameter="lambda_qcd",
         symbol="Λ",
@@ -129,4 +127,4 @@ SHOWERS: dict[ShowerName, FittedShower] = {
     ),
 }
 
-__all__ = ["SHOWERS", "FittedShower", "ShowerName"]
+__all__ = ["SHOWERS", "FittedShower"]

@@ -57,9 +57,9 @@ def test_small_fit_of_alpha_s(tmp_path: Path):
 
 
 def test_uncertainties_of_the_fit():
-    study = fit_event_shapes(num_events=8192)
+    study = fit_event_shapes(num_events=65_536)
     split = uncertainties(study)
-    # The two parts add up to the error of the fit, up to the second derivatives of the model.
+    # The two parts add up to the error of the fit, up to the second derivatives of the model (5 % here).
     assert np.hypot(split.data, split.monte_carlo) == pytest.approx(study.result.errors["lambda_qcd"], rel=0.15)
     assert split.scale is None
     low, high = split.hadronisation
