@@ -159,7 +159,7 @@ def derivatives(capacity: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
 
         slope = jax.jit(lambda t: jax.jvp(along, (t,), (jnp.ones_like(t),)))
         forward = slope(jnp.zeros(()))[1]
-        # At capacity 12 the reverse of all observables in one program takes minutes to compile; `test_jumps` has it at 10.
+        # With 12 particles the reverse of all observables in one program compiles for minutes; `test_jumps` has 10.
         reverse = forward if capacity == 12 else jax.jit(jax.jacrev(along))(jnp.zeros(()))
         up, down = slope(jnp.asarray(step))[0], slope(jnp.asarray(-step))[0]
         difference = {k: (up[k] - down[k]) / (2 * step) for k in up}
