@@ -22,7 +22,8 @@ class EventBatch:
     - `pdg_id`: PDG numbers, int32, 0 in padded slots, shape (events, particles).
     - `weight`: shape (events,); `overflow`: True where the event did not fit its arrays, shape (events,).
     - `colour`: place of a parton along the colour line (quark 0, gluons 1…n, antiquark n + 1; −1 for none), int32,
-      shape (events, particles), or None when the events carry no colour order.
+      shape (events, particles), or None when the events carry no colour order. Where an antiquark ends a line (g → q
+      q̄), the next place begins another one.
     """
 
     momenta: Array
@@ -119,7 +120,14 @@ def as_batch(event: Any) -> EventBatch:
 
 
 def _colour(history: Any, mask: Array) -> Array | None:
-    """Colour places of a shower event: quark first, antiquark second, then the gluons in order of emission."""
+    """Colour places of a shower event.
+
+    Discrete QCD: quark first, antiquark second, then the gluons in order of emission. Dipole shower: in colour order.
+    """
+    if hasattr(history, "dipole") and hasattr(history, "mask"):
+        if not np.array_equal(np.asarray(history.mask).sum(1) + 2, mask.sum(1)):
+            return None  # other particles than the partons of this history
+        return np.where(mask, np.cumsum(mask, axis=1) - 1, -1)
     if history is None or not hasattr(history, "colour") or not hasattr(history, "mask"):
         return None
     places, emitted = np.asarray(history.colour), np.asarray(history.mask)

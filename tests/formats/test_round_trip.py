@@ -1,7 +1,9 @@
 """Every format gives back what was written, and other programs read our files."""
 
+import itertools
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from jaxhep.event import Emissions, Event
 from jaxhep.formats import EventBatch, EventFileError, as_batch, file_info, open_writer, read_events, suffixes
 from jaxhep.formats._registry import format_of
+from jaxhep.shower import DipoleShower
+from jaxhep.simulator import generate
 from tests.formats.helpers import CAPACITY, ENERGY, equal, gather, make_batch, write
 
 
@@ -120,6 +124,28 @@ def test_pyhepmc_reads_our_events_and_momentum_is_conserved(tmp_path, suffix):
         assert starts == {c["flow2"] for c in colours if "flow2" in c}
         assert len(starts) == max(count - 1, 0)
         assert ("overflow" in event.attributes) == bool(batch.overflow[i])
+
+
+def test_colour_lines_of_the_dipole_shower(tmp_path):
+    """Each colour has its anticolour in the next parton, and each g → q q̄ makes one more line."""
+    pyhepmc = pytest.importorskip("pyhepmc")
+    shower = DipoleShower(capacity=12, trials=36)
+    events = generate(shower, jax.random.key(3), 300, chunk_size=300)
+    events = jax.tree.map(lambda leaf: leaf[~np.asarray(events.overflow)], events)
+    path = write(tmp_path / "events.hepmc", [events])
+    splittings = np.sum((np.asarray(events.history.flavour) != 21) & np.asarray(events.history.mask), axis=1)
+    assert splittings.max() > 0
+    with pyhepmc.open(path) as file:
+        for event, splits in zip(file, splittings.tolist(), strict=True):
+            final = [p for p in event.particles if p.status == 1]
+            flows = [(p.pid, {k: int(v.astype(int)) for k, v in p.attributes.items()}) for p in final]
+            for pid, flow in flows:
+                assert ("flow1" in flow, "flow2" in flow) == (pid > 0, pid < 0 or pid == 21)
+            for (_, flow), (_, after) in itertools.pairwise(flows):
+                assert flow.get("flow1") == after.get("flow2")
+            colours = [flow["flow1"] for _, flow in flows if "flow1" in flow]
+            assert len(set(colours)) == len(colours)
+            assert sum(pid < 0 for pid, _ in flows) == splits + 1
 
 
 def test_hepmc_of_another_program_is_read(tmp_path):
