@@ -25,7 +25,7 @@ print(json.dumps({
     "path_only": [float(path_only.value), float(path_only.error)],
     "difference": [difference, difference_error],
     "valid": study.result.valid,
-    "alpha_s": list(study.alpha_s),
+    "alpha_s": study.alpha_s[:2],
     "lambda": [study.result.values["lambda_qcd"], study.result.errors["lambda_qcd"]],
     "interval": [float(x) for x in interval],
     "html": study.result._repr_html_(),
