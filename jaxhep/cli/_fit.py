@@ -151,12 +151,8 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     draw_fit(study, folder)
     if study.result.valid:
         found = scans(study)
+        content["parameters"] = study.result.with_interval(found["interval"]).to_dict()["parameters"]
         content["scans"] = {
-            "interval": {
-                "lower": found["interval"].lower,
-                "upper": found["interval"].upper,
-                "valid": found["interval"].valid,
-            },
             "profile": found["profile"].to_dict(),
             "contours": {str(level): line.to_dict() for level, line in found["contours"].items()},
         }

@@ -14,7 +14,7 @@ from jaxhep.inference.nuisances import (
     add_normalisation,
     add_systematics,
 )
-from jaxhep.inference.objectives import AbstractObjective, CombinedObjective
+from jaxhep.inference.objectives import AbstractObjective, CombinedObjective, combine
 from jaxhep.inference.parameters import Parameter
 from jaxhep.inference.poisson import BinnedPoisson
 from jaxhep.inference.prediction import Model, Prediction
@@ -43,6 +43,7 @@ __all__ = [
     "ToyStudy",
     "add_normalisation",
     "add_systematics",
+    "combine",
     "contour",
     "fit",
     "interval",

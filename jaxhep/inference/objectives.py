@@ -104,4 +104,9 @@ class CombinedObjective(AbstractObjective):
         return eqx.tree_at(lambda tree: tree.objectives, self, tuple(members))
 
 
-__all__ = ["AbstractObjective", "CombinedObjective"]
+def combine(objectives: Sequence[AbstractObjective]) -> AbstractObjective:
+    """The only objective, or the `CombinedObjective` of several."""
+    return objectives[0] if len(objectives) == 1 else CombinedObjective(objectives)
+
+
+__all__ = ["AbstractObjective", "CombinedObjective", "combine"]

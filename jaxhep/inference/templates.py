@@ -190,6 +190,13 @@ class EventShapeModel(eqx.Module):
         self.energy, self.shape = float(energy), float(shape)
         self.observable, self.parameter = observable, parameter
 
+    def like(self, spectra: MovedSpectra, shape: float | None = None) -> "EventShapeModel":
+        """The same observable, bins, √s and parameter with other spectra, or another exponent of the shape function."""
+        exponent = self.shape if shape is None else shape
+        return EventShapeModel(
+            spectra, self.observable, self.edges, energy=self.energy, shape=exponent, parameter=self.parameter
+        )
+
     def parton_level(self, log_value: Scalar) -> Float[Array, " point"]:
         """Parton-level fractions on the fine grid at ln Λ."""
         return self.interpolation(log_value) @ jnp.asarray(self.nodes)

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from .._types import Array, Float, Key
-from ..inference import AbstractObjective, ChiSquare, CombinedObjective, Parameter, Prediction, ToyStudy, fit, toys
+from ..inference import AbstractObjective, ChiSquare, Parameter, Prediction, ToyStudy, combine, fit, toys
 from ..inference.moved_events import SharedCount
-from ..inference.templates import EventShapeModel, moved_spectra
+from ..inference.templates import moved_spectra
 from ..inference.toys import Measured
 from ..observables import get_observable
 from .event_shape_fit import GRID_RANGES, OMEGA_LIMITS, EventShapeFit, sampled_shapes
@@ -121,7 +121,7 @@ def closure(
         for number, objective in enumerate(objectives):
             with jax.enable_x64(True):
                 parts = [PseudoData(p, np.asarray(exact[p.label].values)) for p in objective.leaves()]
-            pseudo = parts[0] if len(parts) == 1 else CombinedObjective(parts)
+            pseudo = combine(parts)
             share = num_toys // num_samples + (number < num_toys % num_samples)
             groups.append(
                 toys(pseudo, at_truth, share, jax.random.fold_in(key, number), coverage=coverage, batch_size=4)
@@ -139,11 +139,9 @@ def _other_templates(study: EventShapeFit, number: int, on_events: Callable[[int
     spectra = moved_spectra(study.shower, key, study.num_events, functions, grids, on_chunk=on_events, **chosen)
     parts = []
     for part in study.objective.leaves():
-        old = study.models[part.label]
-        like: dict[str, Any] = {"energy": old.energy, "shape": old.shape, "parameter": study.parameter}
-        model = EventShapeModel(spectra, part.label, old.edges, **like)
+        model = study.models[part.label].like(spectra)
         parts.append(eqx.tree_at(lambda tree: tree.model, part, model))
-    return parts[0] if len(parts) == 1 else CombinedObjective(parts)
+    return combine(parts)
 
 
 def _common_error(
@@ -227,7 +225,7 @@ def brute_force(
             ChiSquare(part.data, part.data_covariance, shapes[part.label], label=part.label)
             for part in study.objective.leaves()
         ]
-        found = fit(parts[0] if len(parts) == 1 else CombinedObjective(parts), [start])
+        found = fit(combine(parts), [start])
         found.raise_if_invalid()
         chi2.append(found.objective_value)
     x, y = np.log(lambdas / best), np.asarray(chi2)

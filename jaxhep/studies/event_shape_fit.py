@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..inference import ChiSquare, CombinedObjective, FitResult, Parameter, fit
+from ..inference import ChiSquare, FitResult, Parameter, combine, fit
 from ..inference.moved_events import SharedCount, in_threads, moved_events
 from ..inference.templates import EventShapeModel, MovedSpectra, SampledShape, moved_spectra
 from ..observables import get_observable
@@ -156,7 +156,7 @@ def fit_event_shapes(
             for n, m in measurements.items()
         }
         parts = [ChiSquare(m.values, covariances[n], models[n], label=n) for n, m in measurements.items()]
-        objective = parts[0] if len(parts) == 1 else CombinedObjective(parts)
+        objective = combine(parts)
         parameters = [
             Parameter(parameter, start[parameter], *kind.limits, label=kind.tex, unit=kind.unit),
             Parameter("omega_1", start["omega_1"], *OMEGA_LIMITS, label=r"\Omega_1", unit="GeV"),

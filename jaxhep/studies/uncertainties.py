@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from .._types import Array
-from ..inference import ChiSquare, CombinedObjective, Parameter, fit
-from ..inference.templates import EventShapeModel
+from ..inference import ChiSquare, Parameter, combine, fit
 from .event_shape_fit import OMEGA_LIMITS, EventShapeFit, fit_event_shapes
 
 
@@ -115,16 +114,13 @@ def _other_shape(study: EventShapeFit, shape: float) -> float:
     """The fitted parameter with another shape function and the same events."""
     parts = []
     for part in study.objective.leaves():
-        old = study.models[part.label]
-        model = EventShapeModel(
-            study.spectra, part.label, old.edges, energy=old.energy, shape=shape, parameter=study.parameter
-        )
+        model = study.models[part.label].like(study.spectra, shape)
         parts.append(ChiSquare(part.data, part.data_covariance, model, label=part.label))
     start = [
         Parameter(study.parameter, study.result.values[study.parameter], *study.kind.limits),
         Parameter("omega_1", study.result.values["omega_1"], *OMEGA_LIMITS),
     ]
-    result = fit(parts[0] if len(parts) == 1 else CombinedObjective(parts), start)
+    result = fit(combine(parts), start)
     result.raise_if_invalid()
     return result.values[study.parameter]
 

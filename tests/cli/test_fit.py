@@ -57,7 +57,10 @@ def test_small_fit(tmp_path: Path) -> None:
     for name, low, high in (("lambda_qcd", 0.15, 0.5), ("omega_1", 0.2, 1.2)):
         assert low < content["parameters"][name]["value"] < high
         assert 0 < content["parameters"][name]["error"] < 0.2
-    assert content["scans"]["interval"]["lower"] < content["parameters"]["lambda_qcd"]["value"]
+    fitted = content["parameters"]["lambda_qcd"]
+    assert fitted["interval"]["valid"]
+    assert fitted["lower_error"] < 0 < fitted["upper_error"]
+    assert fitted["interval"]["lower"] < fitted["value"] < fitted["interval"]["upper"]
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == 1
     for name in ("data_mc_thrust", "profile_lambda_qcd", "contour"):
         assert (folder / f"{name}.png").stat().st_size > 10_000
