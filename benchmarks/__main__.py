@@ -13,7 +13,7 @@ from typing import Any
 
 from ._common import Options, Row, Skip, pin_to_one_core
 
-NAMES = ("shower", "pythia", "moving", "sobol", "fit", "floor")
+NAMES = ("shower", "pythia", "dipole", "moving", "sobol", "fit", "floor")
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _MARK = "benchmark-result "
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--pythia-events", type=int, default=None, help="events a repeat of Pythia (default 5000)")
     add("--quick", action="store_true", help="2**16 events, 5 repeats, 1000 Pythia events")
     add("--lambda", dest="lambda_qcd", type=float, default=None, help="Λ in GeV (default 0.2)")
+    add("--cutoff", type=float, default=None, help="cut-off of the dipole shower in GeV (default 1)")
     add("--only", action="append", choices=NAMES, help="run only this benchmark; repeatable")
     add("--device", choices=("cpu", "gpu", "tpu"), help="where JAX computes (default: what JAX chooses)")
     add("--json", type=Path, metavar="FILE", help="write the results here")
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 def options_of(arguments: argparse.Namespace) -> Options:
     """Defaults, then `--quick`, then what was given explicitly."""
     values: dict[str, Any] = {"num_events": 2**16, "repeats": 5, "pythia_events": 1000} if arguments.quick else {}
-    for name in ("num_events", "repeats", "pythia_events", "lambda_qcd"):
+    for name in ("num_events", "repeats", "pythia_events", "lambda_qcd", "cutoff"):
         if getattr(arguments, name) is not None:
             values[name] = getattr(arguments, name)
     return Options(quick=arguments.quick, **values)

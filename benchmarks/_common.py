@@ -27,6 +27,8 @@ class Options:
     quick: bool = False
     lambda_qcd: float = 0.2
     """Λ in GeV of every shower; tests use a large one, whose programs are small and compile fast."""
+    cutoff: float = 1.0
+    """Smallest k_T of the dipole shower in GeV."""
     pythia_events: int = 5000
     """Events Pythia generates in one timed repeat."""
 
@@ -36,6 +38,8 @@ class Options:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.lambda_qcd < 91.1876:
             raise ValueError(f"lambda must lie between 0 and 91.1876 GeV, got {self.lambda_qcd}")
+        if not 0.5 <= self.cutoff < 45:
+            raise ValueError(f"cutoff must lie between 0.5 and 45 GeV, got {self.cutoff}")
 
 
 @dataclasses.dataclass
@@ -58,6 +62,11 @@ class Timing:
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     first: float
+
+    @property
+    def wall_median(self) -> float:
+        """Seconds of the median repeat."""
+        return median(self.wall)
 
     def row(self, name: str, num_events: int, *, compiled: bool = True, **more: float) -> Row:
         """Rates for `num_events` a call. `compile_s` is the first call less a steady one."""

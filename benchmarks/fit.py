@@ -1,10 +1,8 @@
 """How long does the whole fit of Λ to the ALEPH thrust data take?"""
 
-import importlib
-import importlib.util
 import time
 
-from ._common import Options, Row, Skip
+from ._common import Options, Row
 
 QUESTION = "Seconds from nothing to the fitted Λ (jaxhep.studies.event_shape_fit)"
 CASES = ("first and second run",)
@@ -13,21 +11,13 @@ NOTES = ("The first run compiles; the second, in the same process, does not.",)
 
 
 def measure(case: str, options: Options) -> list[Row]:
-    """Runs the study twice, if it is there."""
-    name = "jaxhep.studies.event_shape_fit"
-    try:
-        found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise Skip("The study jaxhep.studies.event_shape_fit is not part of this checkout yet.")
-    run = getattr(importlib.import_module(name), "fit_event_shapes", None)
-    if run is None:
-        raise Skip("jaxhep.studies.event_shape_fit has no function fit_event_shapes, so it cannot be timed.")
+    """Runs the study twice."""
+    from jaxhep.studies.event_shape_fit import fit_event_shapes
+
     rows = []
     for label in ("first run", "second run"):
         wall, cpu = time.perf_counter(), time.process_time()
-        study = run(num_events=options.num_events)
+        study = fit_event_shapes(num_events=options.num_events)
         values = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
         values |= {f"{part}_s": float(seconds) for part, seconds in study.seconds.items()}
         rows.append(Row(label, values | {"num_events": float(study.num_events)}))

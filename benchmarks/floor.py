@@ -5,10 +5,11 @@
 - *noise*: one Threefry-2x32 block gives two float32 variates. A block is 20 rounds of add, rotate (two shifts and an
   or), xor, and five key injections of three additions: 20·5 + 5·3 + 2 = 117 integer operations. An event takes 3
   variates a slot, so ⌈3·slots/2⌉ blocks, and one more for its key.
-- *shower*: a constant number a slot (grove), and capacity × (capacity + slots) selections and spinor sums (insertions).
+- *shower*: Discrete QCD: a constant number a slot (grove), and capacity × (capacity + slots) selections and spinor sums
+  (insertions). Dipole shower: trials × capacity, all trials of a round, for all lanes go on until the last one is done.
 - *thrust*: 2^(n−3) partitions of n ≤ 8 particles, beyond that n(n−1)/2 planes.
 
-All events run at capacity 4, those with more gluons again at 8, and so on; a round counts with its fraction of events.
+All events run at the first capacity, those that overflow again at the next; a round counts with its fraction of events.
 
 **Time.** Four classes with peaks measured in the same run: fused multiply-adds (two operations an instruction, so an
 optimistic peak for code that also selects and compares), 32-bit integers, divisions and square roots, and exp (for all
@@ -25,7 +26,7 @@ from typing import Any
 from ._common import Options, Row, Timing, chunk_size, device_events, median, on_cpu, stopwatch
 
 QUESTION = "Least time an event could take by its operations and the measured peaks, and the fraction reached"
-CASES = ("smooth",)
+CASES = ("Discrete QCD", "dipole shower")
 PINNED = True
 NOTES = (
     "On a CPU all of it on one core. Operations are counted in the jaxpr, floor.py says how; 'XLA' is "
@@ -139,38 +140,34 @@ def _least_seconds(timing: Timing) -> float:
 def measure(case: str, options: Options) -> list[Row]:
     """Counts, peaks, the floor of each round, and the measured rate beside it."""
     import jax
-    import numpy as np
+    import jax.numpy as jnp
 
-    from jaxhep.observables import multiplicity, thrust
-    from jaxhep.shower import DiscreteQCD
+    from jaxhep.observables import thrust
+    from jaxhep.shower import DipoleShower, DiscreteQCD
     from jaxhep.simulator import generate
 
-    shower = DiscreteQCD(lambda_qcd=options.lambda_qcd)
+    shower: Any = (
+        DipoleShower(cutoff=options.cutoff) if case == "dipole shower" else DiscreteQCD(lambda_qcd=options.lambda_qcd)
+    )
     key = jax.random.key(0)
     num_events = device_events(options)
     size = chunk_size(num_events)
     speed = peaks(options)
     observe = {"thrust": thrust}
     timing = stopwatch(lambda: generate(shower, key, num_events, observables=observe, chunk_size=size), options.repeats)
-    # All gluons of an event, capped or not: those of a round's capacity and its overflow flag.
-    sample = generate(shower, key, min(num_events, 65536), observables={"n": multiplicity}, chunk_size=size)
-    gluons = np.asarray(sample["n"]) - 2
+    some = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(min(num_events, 8192)))
 
     rows: list[Row] = []
     total: dict[str, float] = dict.fromkeys(("float", "integer", "slow", "transcendental"), 0.0)
     fraction = 1.0
     for simulator in shower.rounds():
-        particles = simulator.capacity + 2
-        trips = particles * (particles - 1) // 2
         noise = simulator.sample_noise(key)
+        particles = simulator(noise).mask.size
+        trips = particles * (particles - 1) // 2
 
         def shower_only(noise: Any, simulator: Any = simulator) -> Any:
             event = simulator(noise)
             return event.momenta, event.weight, event.overflow
-
-        def both(noise: Any, simulator: Any = simulator) -> Any:
-            event = simulator(noise)
-            return thrust(event.momenta, event.mask), event.weight, event.overflow
 
         event = simulator(noise)
         stages = {
@@ -181,10 +178,11 @@ def measure(case: str, options: Options) -> list[Row]:
         for stage, count in stages.items():
             values = {f"{kind}_ops": float(count[kind]) for kind in ("float", "integer", "slow", "transcendental")}
             values |= {"floor_ns": _nanoseconds(count, speed), "events_fraction": fraction}
-            rows.append(Row(f"capacity {simulator.capacity}: {stage}", values))
+            rows.append(Row(f"{case}, capacity {simulator.capacity}: {stage}", values))
             for kind, number in count.items():
                 total[kind] += fraction * number
-        fraction = float(np.mean(gluons > simulator.capacity))
+        overflow = jax.jit(jax.vmap(lambda k, s=simulator: s(s.sample_noise(k)).overflow))(some)
+        fraction = float(overflow.mean())
         if fraction == 0:
             break
     first = shower.rounds()[0]
@@ -201,20 +199,20 @@ def measure(case: str, options: Options) -> list[Row]:
     analysis = jax.jit(compiled_round).lower(keys).compile().cost_analysis() or {}
     names = {"float_ops": "flops", "transcendental_ops": "transcendentals", "bytes": "bytes accessed"}
     values = {mine: float(analysis[theirs]) / block for mine, theirs in names.items() if theirs in analysis}
-    rows.append(Row(f"capacity {first.capacity}: all, by XLA", values))
+    rows.append(Row(f"{case}, capacity {first.capacity}: all, by XLA", values))
 
     arithmetic = _nanoseconds(total, speed)
     transfer = 1e9 * (4 + 4 + 4 + 1) / speed["bytes"]
     measured = 1e9 * median(timing.wall) / num_events
     cpu = 1e9 * median(timing.cpu) / num_events
     least = max(arithmetic, transfer)
-    rows.append(Row("peaks", {f"peak_G{k}_per_s": v / 1e9 for k, v in speed.items()}))
+    rows.append(Row(f"{case}, peaks", {f"peak_G{k}_per_s": v / 1e9 for k, v in speed.items()}))
     values = {f"{kind}_ops": total[kind] for kind in ("float", "integer", "slow", "transcendental")}
-    rows.append(Row("an event, all rounds", values | {"floor_ns": least, "bytes_floor_ns": transfer}))
+    rows.append(Row(f"{case}, an event", values | {"floor_ns": least, "bytes_floor_ns": transfer}))
     reached = {"wall_ns_per_event": measured, "cpu_ns_per_event": cpu, "reached_percent": 100 * least / measured}
     if on_cpu():  # time stolen by other programs is no fault of ours
         reached["reached_percent_cpu_time"] = 100 * least / cpu
-    return [*rows, Row("measured", reached)]
+    return [*rows, Row(f"{case}, measured", reached)]
 
 
 def _nanoseconds(count: Mapping[str, float], speed: dict[str, float]) -> float:

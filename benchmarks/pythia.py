@@ -30,7 +30,8 @@ _SETTINGS = (
 )
 
 
-def _pythia(more: tuple[str, ...] = ()) -> Any:
+def started(more: tuple[str, ...] = ()) -> Any:
+    """Pythia at parton level with further settings."""
     try:
         import pythia8mc
     except ImportError as error:
@@ -45,7 +46,7 @@ def _pythia(more: tuple[str, ...] = ()) -> Any:
     return pythia
 
 
-def _loop(pythia: Any, num_events: int, with_thrust: bool, tally: dict[str, float]) -> Callable[[], None]:
+def loop(pythia: Any, num_events: int, with_thrust: bool, tally: dict[str, float]) -> Callable[[], None]:
     """A call that generates events; sums for the mean multiplicity and 1 − T are kept in `tally`."""
     import pythia8mc
 
@@ -66,7 +67,8 @@ def _loop(pythia: Any, num_events: int, with_thrust: bool, tally: dict[str, floa
     return run
 
 
-def _partons(pythia: Any, num_events: int = 500) -> float:
+def partons(pythia: Any, num_events: int = 500) -> float:
+    """Mean number of final partons."""
     total = 0
     for _ in range(num_events):
         pythia.next()
@@ -85,8 +87,8 @@ def measure(case: str, options: Options) -> list[Row]:
 
     shower = DiscreteQCD(lambda_qcd=options.lambda_qcd)
     cut_off = float(options.lambda_qcd * np.exp(shower.delta))
-    plain = _pythia()
-    similar = _pythia(
+    plain = started()
+    similar = started(
         (f"TimeShower:pTmin = {min(cut_off, 2.0)}", "TimeShower:QEDshowerByQ = off", "TimeShower:QEDshowerByL = off")
     )
     num_events = device_events(options)
@@ -95,9 +97,9 @@ def measure(case: str, options: Options) -> list[Row]:
     tallies: list[dict[str, float]] = [{}, {}, {}]
     calls: list[Callable[[], Any]] = [
         lambda: generate(shower, key, num_events, observables=observe, chunk_size=size),
-        _loop(plain, options.pythia_events, True, tallies[0]),
-        _loop(plain, options.pythia_events, False, tallies[1]),
-        _loop(similar, options.pythia_events, True, tallies[2]),
+        loop(plain, options.pythia_events, True, tallies[0]),
+        loop(plain, options.pythia_events, False, tallies[1]),
+        loop(similar, options.pythia_events, True, tallies[2]),
     ]
     ours, *theirs = race(calls, options.repeats)
     few = generate(
@@ -107,7 +109,7 @@ def measure(case: str, options: Options) -> list[Row]:
     rows = [ours.row(where, num_events, mean_partons=float(few["n"].mean()), mean_1_minus_T=float(few["tau"].mean()))]
     names = ("Pythia 8 + thrust", "Pythia 8, no thrust", "Pythia 8 + thrust, cut-off as jaxhep")
     for name, timing, pythia, tally in zip(names, theirs, (plain, plain, similar), tallies, strict=True):
-        more = {"mean_partons": _partons(pythia)}
+        more = {"mean_partons": partons(pythia)}
         if "one_minus_thrust" in tally:
             more["mean_1_minus_T"] = tally["one_minus_thrust"]
         row = timing.row(name, options.pythia_events, compiled=False, **more)

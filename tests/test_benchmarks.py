@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _common, _report, floor, moving, shower
+from benchmarks import _common, _report, dipole, floor, moving, shower
 from benchmarks._common import Options, Row, Skip
 
 ROOT = Path(__file__).resolve().parents[1]
 # Λ = 5 GeV: a few slots, so that each program compiles in about a second.
-TINY = Options(num_events=256, repeats=2, quick=True, lambda_qcd=5.0, pythia_events=20)
+TINY = Options(num_events=256, repeats=2, quick=True, lambda_qcd=5.0, cutoff=10.0, pythia_events=20)
 RATES = {"events_per_s", "best_events_per_s", "wall_ns_per_event", "cpu_ns_per_event"}
 
 
@@ -49,10 +50,44 @@ def test_moving():
 
 
 def test_floor():
-    rows = {row.name: row for row in floor.measure("smooth", TINY)}
+    rows = {row.name.removeprefix("Discrete QCD, "): row for row in floor.measure("Discrete QCD", TINY)}
     check_rows(list(rows.values()), {"floor_ns", "wall_ns_per_event", "reached_percent", "bytes_floor_ns"})
-    assert {"peaks", "an event, all rounds", "measured"} <= set(rows)
+    assert {"peaks", "an event", "measured"} <= set(rows)
     assert all(value > 0 for value in rows["peaks"].values.values())
+
+
+@pytest.fixture(scope="module")
+def peer(tmp_path_factory):
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler here")
+    return dipole.compiled_peer(tmp_path_factory.mktemp("peer"))
+
+
+def test_dipole():
+    pytest.importorskip("pythia8mc")
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler here")
+    rows = dipole.measure("peers", TINY)
+    check_rows(rows, {"events_per_s", "times_faster", "mean_partons"})
+    assert len(rows) == 4
+    rows = dipole.measure("weight", TINY)
+    check_rows(rows, RATES | {"time_ratio", "slope", "deviation_of_slope"})
+
+
+def test_the_cpp_shower_is_the_same_shower(peer):
+    """An independent program: the mean number of partons, false alarm rate 2e-7."""
+    import jax
+
+    from jaxhep.observables import multiplicity
+    from jaxhep.simulator import generate
+
+    count = 2**17
+    sample = generate(dipole.shower_of(TINY), jax.random.key(7), count, observables={"n": multiplicity})
+    number = sample["n"].astype(float)
+    assert not sample["overflow"].any()
+    mean, error = dipole.peer_partons(peer, 10**6, TINY.cutoff)
+    assert abs(float(number.mean()) - mean) < 5.2 * math.hypot(error, float(number.std()) / math.sqrt(count))
+    assert mean > 2.1
 
 
 def test_operations_are_counted():
