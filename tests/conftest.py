@@ -5,12 +5,16 @@ The three
 environment variables and the import hook only work if JAX has not been initialised and `jaxhep` not been imported yet.
 """
 
+import gc
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from jaxtyping import install_import_hook
+
+from tests.memory_maps import MOST_MAPS, num_memory_maps
 
 NUM_DEVICES = 8
 
@@ -37,3 +41,14 @@ _early = sorted(name for name in sys.modules if name == "jaxhep" or name.startsw
 if _early:
     raise RuntimeError(f"jaxhep was imported before tests/conftest.py could switch the shape checks on: {_early[:5]}")
 install_import_hook("jaxhep", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory_maps():
+    """Forgets compiled programs between test files once there are many; the disk cache has those worth keeping."""
+    yield
+    if num_memory_maps() > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
