@@ -1,4 +1,4 @@
-"""What the fixture of tests/conftest.py rests on: compiled programs hold memory maps, and forgetting them gives the maps back."""
+"""What the fixture of tests/conftest.py rests on: forgetting compiled programs gives their memory maps back."""
 
 import gc
 
