@@ -311,7 +311,11 @@ def check_arguments(
         raise ValueError(f"bandwidth must be positive, got {bandwidth}")
     for scale in scales:
         DiscreteQCD(energy, scale, mode, n_f)
-        DiscreteQCD(energy, scale * math.exp(step), mode, n_f)
+        if scale * math.exp(step) >= energy:
+            raise ValueError(
+                f"Λ = {scale:g} GeV is too near the energy {energy:g} GeV: the upper sample would have "
+                f"{scale * math.exp(step):g} GeV; take a smaller Λ or step"
+            )
     return scales, names, edges, bandwidth
 
 

@@ -149,6 +149,7 @@ def test_result_shows_itself(result):
         ({"lambdas": [0.0]}, "between 0 and the energy"),
         ({"lambdas": [float("nan")]}, "between 0 and the energy"),
         ({"lambdas": [200.0]}, "between 0 and the energy"),
+        ({"lambdas": [90.0]}, "too near the energy"),
         ({"num_events": 1}, "at least 2"),
         ({"observables": ["thrus"]}, "did you mean 'thrust'"),
         ({"bins": "aplanarity"}, "no published binning"),
