@@ -242,21 +242,23 @@ def check_gradients(
             if start < slopes:
                 (f, w, overflow), (df, dw, _) = jax.jvp(part, (point,), (jnp.ones_like(point),))
             else:
-                f, w, overflow = part(point)
-                df, dw = np.zeros(f.shape), np.zeros(w.shape)
-            f, df = (np.asarray(x, float)[:count] for x in (f, df))
-            w, dw = (np.asarray(x, float)[:count] for x in (w, dw))
+                (f, w, overflow), (df, dw) = part(point), (None, None)
+            f, w, lost = np.asarray(f, float)[:count], np.asarray(w, float)[:count], np.asarray(overflow)[:count].sum()
+            df, dw = (None if x is None else np.asarray(x, float)[:count] for x in (df, dw))
             if edges is not None and bandwidth is not None:
                 column = wanted.index(bins)
-                inside, flux = flux_columns(f[:, column], df[:, column], edges, bandwidth)
+                slope = np.zeros(count) if df is None else df[:, column]
+                inside, flux = flux_columns(f[:, column], slope, edges, bandwidth)
                 f = np.concatenate([f[:, : len(names)], inside], axis=1)
-                df = np.concatenate([df[:, : len(names)], flux], axis=1)
-            for total in (sums, differentiated) if start < slopes else (sums,):
-                total.add(f, df, w, dw, int(np.asarray(overflow)[:count].sum()))
+                df = None if df is None else np.concatenate([df[:, : len(names)], flux], axis=1)
+            if df is None or dw is None:
+                sums.add_values(f, w, int(lost))
+            else:
+                differentiated.add(f, df, w, dw, int(lost))
             done[0] += count
             if on_chunk is not None:
                 on_chunk(done[0])
-        return sums, differentiated
+        return sums.merge(differentiated), differentiated
 
     rows: list[dict[str, np.ndarray]] = []
     overflow = 0

@@ -59,6 +59,10 @@ def test_sums_add_up_over_chunks():
     for one, two in zip((*whole.derivative(), *whole.mean()), (*parts.derivative(), *parts.mean()), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-10, atol=1e-14)
     assert parts.events == 300
+    parts.add_values(arrays[0][:5], arrays[2][:5])
+    assert parts.events == 305
+    with pytest.raises(ValueError, match="only 300 of 305 events have derivatives"):
+        parts.derivative()
     with pytest.raises(ValueError, match="do not add up"):
         whole.merge(GradientSums(3))
 
