@@ -45,7 +45,7 @@ def check_gradients(
     n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
     bandwidth: Annotated[
         float | None,
-        typer.Option(help="Kernel width of the flux across bin edges.", show_default="1/16 of the narrowest bin"),
+        typer.Option(help="Kernel width of the flux across bin edges.", show_default="1/8 of the narrowest bin"),
     ] = None,
     batch_size: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Events in memory at once.")
