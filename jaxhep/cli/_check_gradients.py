@@ -44,7 +44,8 @@ def check_gradients(
     ] = "smooth",
     n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
     bandwidth: Annotated[
-        float | None, typer.Option(help="Kernel width of the flux across bin edges.", show_default="half the bin width")
+        float | None,
+        typer.Option(help="Kernel width of the flux across bin edges.", show_default="1/8 of the narrowest bin"),
     ] = None,
     batch_size: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Events in memory at once.")

@@ -1,4 +1,4 @@
-"""`jaxhep fit`: Λ or α_s and Ω₁ from ALEPH event shapes."""
+"""`jaxhep fit`: Λ or α_s and Ω₁ from event shapes."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +25,16 @@ def fit(
         list[str] | None,
         typer.Option("--range", help="LOW:HIGH of the fit, or OBSERVABLE=LOW:HIGH; repeatable.", metavar="RANGE"),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Your data: [OBSERVABLE=]FILE[#PART], a .csv, HEPData .yaml or .yoda file and, if it holds several, "
+            "the column or object; repeatable.",
+            metavar="DATA",
+            show_default="ALEPH 2004",
+        ),
+    ] = None,
+    energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
     rebin: Annotated[int, typer.Option(help="Merge so many neighbouring bins of the data.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
     shower: Annotated[
@@ -75,6 +85,8 @@ def fit(
             "observables": names,
             "num_events": num_events,
             "ranges": {name: list(bounds) for name, bounds in ranges.items()},
+            "data": _data_files(data or [], names),
+            "energy": energy,
             "rebin": rebin,
             "seed": seed,
             "correlation": correlation,
@@ -88,6 +100,39 @@ def fit(
 
 
 fit.__doc__ = _HELP
+
+
+def _data_files(texts: list[str], names: list[str]) -> dict[str, str]:
+    """FILE[#PART] by observable."""
+    from ._session import UsageError
+
+    result = {}
+    for text in texts:
+        name, _, file = text.rpartition("=")
+        if not name:
+            if len(names) > 1:
+                raise UsageError(f"--data {text}: with several observables write OBSERVABLE=FILE")
+            name = names[0]
+        if name not in names:
+            raise UsageError(f"--data {text}: {name} is not fitted; add --observable {name}")
+        if name in result:
+            raise UsageError(f"--data {text}: {name} has data already; a fit takes one file for each observable")
+        result[name] = file
+    return result
+
+
+def _read_data(files: dict[str, str], energy: float) -> dict[str, Any] | None:
+    """The measurements in those files; refused at another energy than the shower's."""
+    from ..reference import read_measurement
+    from ._session import UsageError
+
+    result = {}
+    for name, text in files.items():
+        path, _, part = text.partition("#")
+        result[name] = found = read_measurement(path, part or None, observable=name)
+        if found.energy is not None and abs(found.energy - energy) > 0.5:
+            raise UsageError(f"{path}: these data are at {found.energy:g} GeV; add --energy {found.energy:g}")
+    return result or None
 
 
 def _ranges(texts: list[str], names: list[str]) -> dict[str, tuple[float, float]]:
@@ -130,13 +175,15 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     arguments = dict(config)
     names = arguments.pop("observables")
     arguments["ranges"] = {name: (low, high) for name, (low, high) in config["ranges"].items()}
-    check_arguments(names, **arguments)
+    arguments["data"] = _read_data(config["data"], config["energy"])
+    measurements = check_arguments(names, **arguments)
     kind = SHOWERS[config["shower"]]
     config |= kind.options({name: value for name, value in config.items() if name in kind.defaults})
     folder = make_run_folder(output, force)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     console = Console()
-    console.print(f"Fitting {kind.symbol} and Ω₁ to ALEPH {', '.join(names)}; compiling takes a while the first time.")
+    source = ", ".join(measurement.name for measurement in measurements.values())
+    console.print(f"Fitting {kind.symbol} and Ω₁ to {source}; compiling takes a while the first time.")
     nodes = len(kind.factors)
     with progress(nodes * config["num_events"], f"events ({nodes} values of {kind.symbol})") as bar:
         study = fit_event_shapes(

@@ -17,6 +17,8 @@ def start_session() -> None:
     The cache lies in $JAXHEP_CACHE or the user's cache folder. This is done by commands only, never by the library.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Our products of matrices are small and gain nothing from threads, which burn the cores waiting for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
     root = os.environ.get("JAXHEP_CACHE") or os.path.join(

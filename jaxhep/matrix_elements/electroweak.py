@@ -12,12 +12,10 @@ from .._types import Array, Float, Key, Scalar
 from ..event import Event
 from ..noise import categorical, uniforms
 from ..simulator import AbstractSimulator
+from ..units import HBAR_C_SQUARED
 from ._polar import inverse_polar_cdf
 
 _COLOURS = 3
-_PICOBARN = 0.3893793721e9
-"""(ħc)² in pb GeV²: 0.3893793721 GeV² mbarn (PDG 2024, from the exact SI values)."""
-
 _ELECTRON = (-1.0, -0.5)
 """Charge and weak isospin T₃ (left-handed)."""
 
@@ -53,7 +51,8 @@ class ElectroweakQQbar(AbstractSimulator):
     - `energy`: √s > 0 in GeV.
     - `z_mass`, `z_width`: in GeV; defaults 91.1880 and 2.4955 (PDG 2024).
     - `sin2_theta`: sin²θ_eff of leptons in (0, 1); default 0.23153 (LEP and SLC, hep-ex/0509008).
-    - `alpha`: α; default 1/128.946, its value at m_Z.
+    - `alpha`: α; default 1/128.946, the on-shell coupling at m_Z: α(0)(1 − Δα)⁻¹ with Δα = 0.03150 (leptons) + 0.02761
+      (five quarks) − 0.00007 (top).
     - `flavours`: PDG numbers out of 1…5 (d, u, s, c, b), a static choice.
 
     The first five are differentiable array leaves.
@@ -154,7 +153,7 @@ class ElectroweakQQbar(AbstractSimulator):
         """
         s = (self.energy if energy is None else jnp.asarray(energy)) ** 2
         even, _ = self._select(self.angular_coefficients(energy), flavour)
-        return _PICOBARN * 4 * jnp.pi * self.alpha**2 / (3 * s) * _COLOURS * even
+        return HBAR_C_SQUARED * 4 * jnp.pi * self.alpha**2 / (3 * s) * _COLOURS * even
 
     def differential_cross_section(
         self, cos_theta: ArrayLike, energy: ArrayLike | None = None, flavour: int | None = None
@@ -164,7 +163,7 @@ class ElectroweakQQbar(AbstractSimulator):
         s = (self.energy if energy is None else jnp.asarray(energy)) ** 2
         even, odd = self._select(self.angular_coefficients(energy), flavour)
         c = jnp.asarray(cos_theta)
-        return _PICOBARN * jnp.pi * self.alpha**2 / (2 * s) * _COLOURS * ((1 + c**2) * even + 2 * c * odd)
+        return HBAR_C_SQUARED * jnp.pi * self.alpha**2 / (2 * s) * _COLOURS * ((1 + c**2) * even + 2 * c * odd)
 
     def forward_backward_asymmetry(self, energy: ArrayLike | None = None, flavour: int | None = None) -> Scalar:
         r"""\(A_{FB}=(\sigma_F-\sigma_B)/(\sigma_F+\sigma_B)=\tfrac34B_f/A_f\), dimensionless; arguments as

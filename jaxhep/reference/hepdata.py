@@ -113,6 +113,9 @@ def _document(file: Path) -> tuple[dict[str, Any], dict[tuple, int]]:
         problem = getattr(error, "problem", None) or "unexpected content"
         line = None if mark is None else mark.line + 1
         raise DataFileError(file, f"is not valid YAML: {problem}", line=line, cure="Fetch the file again.") from error
+    if text and not text.endswith("\n"):
+        cure = "If nothing is missing, end the file with a line end."
+        raise DataFileError(file, "ends in the middle of a line (cut short?)", line=text.count("\n") + 1, cure=cure)
     for node, document in zip(nodes, documents, strict=True):
         if isinstance(document, dict) and "independent_variables" in document:
             for key in ("independent_variables", "dependent_variables"):

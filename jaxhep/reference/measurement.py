@@ -178,9 +178,11 @@ class Measurement:
         inside &= self.edges[:-1] >= (-np.inf if low is None else low - slack)
         inside &= self.edges[1:] <= (np.inf if high is None else high + slack)
         if not inside.any():
+            least, most = f"{self.widths.min():g}", f"{self.widths.max():g}"
+            width = least if least == most else f"{least} to {most}"
             raise ValueError(
                 f"{self.name!r}: no bin lies wholly inside [{low}, {high}]. The data cover {self.edges[0]:g} to "
-                f"{self.edges[-1]:g} in {self.num_bins} bins of width {self.widths.min():g} to {self.widths.max():g}."
+                f"{self.edges[-1]:g} in {self.num_bins} bins of width {width}."
             )
         if drop_zero_errors:
             inside &= ~self.zero_error_bins

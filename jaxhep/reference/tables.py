@@ -55,17 +55,22 @@ def _observable(name: str) -> str:
 def read_table(path: str | Path) -> Measurement:
     """A measurement in jaxhep's own CSV: `# key: value` lines, then `low,high,value` and one column an error.
 
-    The error columns are `stat`, any names of systematics, or a single `total`.
+    The error columns are `stat`, any names of systematics, or a single `total`. The last line ends with a line end, so
+    that a file that was cut short inside a number is noticed.
 
     **Raises** `DataFileError` naming the path and line.
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataFileError(path, f"cannot be read ({error})") from error
+    lines = text.splitlines()
     if not lines or lines[0].strip() != MAGIC:
         raise DataFileError(path, f"is not a jaxhep table; its first line must be '{MAGIC}'", line=1)
+    if not text.endswith("\n"):
+        cure = "If nothing is missing, end the file with a line end."
+        raise DataFileError(path, "ends in the middle of a line (cut short?)", line=len(lines), cure=cure)
     header: dict[str, Any] = {}
     body: list[tuple[int, list[str]]] = []
     for number, text in enumerate(lines[1:], start=2):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..inference import contour, interval, profile
 from ..plots import contour_plot, data_mc_ratio, gradient_check, moved_vs_regenerated, profile_scan, save_figure
+from ..reference import Measurement
 from .event_shape_fit import OMEGA_START, EventShapeFit, densities, sampled_shapes, template, template_slope
 
 _AXIS = {
@@ -70,9 +71,14 @@ def draw_fit(study: EventShapeFit, folder: Path) -> None:
             },
             xlabel=_AXIS[name][0],
             ylabel=_AXIS[name][1],
-            title=f"ALEPH {float(study.shower.energy):.1f} GeV, {study.num_events:,} events",
+            title=f"{_source(m)} {float(study.shower.energy):.1f} GeV, {study.num_events:,} events",
         )
         save_figure(main, folder / f"data_mc_{name}")
+
+
+def _source(measurement: Measurement) -> str:
+    """Who measured it, in one word."""
+    return "ALEPH" if measurement.name.startswith("aleph_") else "Data"
 
 
 def _legend(study: EventShapeFit, words: str, value: float, omega_1: float) -> str:

@@ -1,6 +1,7 @@
 """`jaxhep fit`: bad input before any compilation, and one small run from start to end."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,29 @@ def test_bad_input_is_a_sentence(tmp_path: Path, arguments: tuple[str, ...], wor
     assert result.exit_code == 2
     assert words in result.output
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("absent.yoda", "cannot be read"),
+        ("broken.yoda", "is not a YODA text file"),
+        ("cut.csv", "ends in the middle of a line"),
+        ("elsewhere.csv", "--energy 133"),
+        ("wide_broadening=elsewhere.csv", "add --observable wide_broadening"),
+        ("table.xlsx", "no kind that can be read"),
+    ],
+)
+def test_bad_data_file_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = (resources.files("jaxhep.reference") / "published" / "aleph_2004_thrust.csv").read_text()
+    Path("broken.yoda").write_text("T,value\n0.9,1.0\n")
+    Path("cut.csv").write_text(good[:-3])
+    Path("elsewhere.csv").write_text(good.replace("energy: 91.2", "energy: 133"))
+    result = run("--data", data, "--output", "run")
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not Path("run").exists()
 
 
 def test_existing_folder_is_kept(tmp_path: Path) -> None:

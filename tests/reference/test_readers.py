@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxhep.reference
-from jaxhep.reference import DataFileError, Measurement
+from jaxhep.reference import DataFileError, Measurement, read_measurement
 
 PEER = Path(__file__).resolve().parents[2].parent / "shared" / "reference" / "peer-mc" / "gaps_v1_paper_gpu.yoda"
 
@@ -290,3 +290,20 @@ def test_the_file_of_a_peer():
     outside = 2.031686e3 / 4.254189e4  # Underflow over Total, as printed in the file
     np.testing.assert_allclose((log_y.values * log_y.widths).sum(), 1 - outside, rtol=1e-5)
     assert (data.stat[data.values > 0] > 0).all()
+
+
+def test_any_file_by_its_suffix(tmp_path):
+    table = put(tmp_path, HEPDATA, "t.yaml")
+    assert read_measurement(table, observable="thrust").observable == "thrust"
+    assert read_measurement(table, "second").values.tolist() == read_measurement(table, "1").values.tolist()
+    one, two = put(tmp_path, SCATTER, "one.yoda"), put(tmp_path, SCATTER + SCATTER.replace("d01", "d02"), "two.yoda")
+    assert read_measurement(one).values.tolist() == [2.0, 1.0]
+    assert read_measurement(two, "d02-x01-y01", observable="thrust").observable == "thrust"
+    with pytest.raises(DataFileError, match=r"holds 2 objects\. Say which: /REF/A/d01"):
+        read_measurement(two)
+    with pytest.raises(DataFileError, match="of no kind that can be read"):
+        read_measurement(tmp_path / "data.xlsx")
+    with pytest.raises(DataFileError, match=r"absent\.csv: cannot be read"):
+        read_measurement(tmp_path / "absent.csv")
+    with pytest.raises(DataFileError, match="has no part '2'"):
+        read_measurement(tmp_path / "table.csv", "2")

@@ -255,6 +255,11 @@ def test_hist_json_and_tables():
             MAGIC + "\n# name: a\n# observable: b\nlow,high,value,stat\n0,1,2,-0.1\n",
             "does not describe a measurement",
         ),
+        # Cut inside the last number: 0.1234 would be read as 0.12.
+        (
+            MAGIC + "\n# name: a\n# observable: b\nlow,high,value,stat\n0,1,2,0.12",
+            "line 5: ends in the middle of a line",
+        ),
     ],
 )
 def test_malformed_tables_are_clear_errors(tmp_path, text, message):

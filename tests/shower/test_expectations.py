@@ -16,6 +16,8 @@ from tests.shower.oracles import ENERGY, PULL, check_pull
 
 EVENTS = 2**16
 SCALE = 0.2
+N_CHANGES = 0.3727
+"""Λ in GeV where the lattice's N goes from 3 to 2."""
 METRIC = jnp.array([1.0, -1, -1, -1])
 NAMES = ("one_minus_thrust", "multiplicity", "c_parameter", "log_kt")
 
@@ -88,11 +90,12 @@ def test_float32_kinematics(sample):
     assert np.all(np.asarray(values["weight"]) == 1)
 
 
+@pytest.mark.parametrize("scale", [SCALE, N_CHANGES])
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_of_expectation_is_the_difference_of_independent_samples(sample, name):
-    step = 0.15
-    here = sample(SCALE, SCALE, 1)
-    up, down = SCALE * np.exp(step), SCALE * np.exp(-step)
+def test_gradient_of_expectation_is_the_difference_of_independent_samples(sample, name, scale):
+    """Also at the Λ where the lattice's N changes, with the difference taken across it."""
+    here, step = sample(scale, scale, 1), 0.15
+    up, down = scale * np.exp(step), scale * np.exp(-step)
     plus, minus = (averages(sample(x, x, seed), name) for x, seed in ((up, 2), (down, 3)))
     values, tangents = here.values, here.tangents
     gradient = derivative(values[name], tangents[name], values["weight"], tangents["weight"])

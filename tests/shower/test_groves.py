@@ -131,13 +131,13 @@ def test_lattice_probabilities_jump_where_n_changes_and_nowhere_else(lattice):
 @pytest.mark.parametrize(("n_f", "quark_colour"), [(0, "C_A/2"), (5, "C_A/2"), (0, "C_F")])
 def test_smooth_multiplicity_and_its_derivative_against_quadrature(n_f, quark_colour):
     shower = DiscreteQCD(
-        lambda_qcd=0.2, n_f=n_f, quark_colour=quark_colour, lambda_range=(0.079 if n_f == 0 else 0.15, 1.0)
+        lambda_qcd=0.2, n_f=n_f, quark_colour=quark_colour, lambda_range=(0.059 if n_f == 0 else 0.15, 1.0)
     )
     draw = drawer(shower)
     thinning = 8 / 9 if quark_colour == "C_F" else 1.0
-    # On both sides of the places where the lattice would jump (0.3727 GeV for n_f = 0).
-    for scale in (0.08, 0.2, 0.35, 0.39) if n_f == 0 else (0.16, 0.35):
-        levels, weight, tangent = draw(scale, int(1000 * scale))
+    # Close by on both sides of the places where the lattice jumps (0.0596 and 0.3727 GeV for n_f = 0).
+    for scale in (0.0592, 0.06, 0.2, 0.371, 0.3745) if n_f == 0 else (0.16, 0.35):
+        levels, weight, tangent = draw(scale, round(10_000 * scale))
         gluons = np.sum(levels > 0, axis=1).astype("float32")
         expected, empty = smooth_means(scale, n_f, thinning, OPENING)
         estimate = mean(jnp.asarray(gluons), jnp.asarray(weight))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,10 @@ def test_sums_add_up_over_chunks():
     for one, two in zip((*whole.derivative(), *whole.mean()), (*parts.derivative(), *parts.mean()), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-10, atol=1e-14)
     assert parts.events == 300
+    parts.add_values(arrays[0][:5], arrays[2][:5])
+    assert parts.events == 305
+    with pytest.raises(ValueError, match="only 300 of 305 events have derivatives"):
+        parts.derivative()
     with pytest.raises(ValueError, match="do not add up"):
         whole.merge(GradientSums(3))
 
@@ -110,8 +115,15 @@ def test_chi_square_counts_each_information_once():
 
 @pytest.fixture(scope="module")
 def result():
-    """A tiny shower (few gluons fit above Λ = 2 GeV), so that compiling takes seconds."""
-    return check_gradients([2.0], 40_000, observables=["thrust", "multiplicity"], step=0.05, chunk_size=16_384, seed=3)
+    """A tiny shower (few gluons fit above Λ = 2 GeV), so that compiling takes seconds.
+
+    Of the outer samples' three chunks only the first is differentiated.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[check_gradients.__module__], "_SLOPE_EVENTS", 10_000)
+        return check_gradients(
+            [2.0], 40_000, observables=["thrust", "multiplicity"], step=0.05, chunk_size=16_384, seed=3
+        )
 
 
 def test_gradients_of_the_shower_agree(result):
@@ -121,6 +133,10 @@ def test_gradients_of_the_shower_agree(result):
     assert result.names[:2] == ("thrust", "multiplicity")
     assert result.autodiff[0, 1] < -10 * result.autodiff_error[0, 1]
     assert result.overflow == 0
+    # The bias of the difference is small beside the errors, and so is what is known of it.
+    assert np.all(result.bias_error[0, :2] > 0)
+    assert np.all(np.abs(result.bias[0, :2]) < 6 * result.bias_error[0, :2])
+    assert np.all(result.bias_error[0, :2] < result.autodiff_error[0, :2])
 
 
 def test_a_wrong_gradient_is_found(result):
@@ -149,6 +165,7 @@ def test_result_shows_itself(result):
         ({"lambdas": [0.0]}, "between 0 and the energy"),
         ({"lambdas": [float("nan")]}, "between 0 and the energy"),
         ({"lambdas": [200.0]}, "between 0 and the energy"),
+        ({"lambdas": [90.0]}, "too near the energy"),
         ({"num_events": 1}, "at least 2"),
         ({"observables": ["thrus"]}, "did you mean 'thrust'"),
         ({"bins": "aplanarity"}, "no published binning"),
