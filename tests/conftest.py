@@ -25,6 +25,8 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
         f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={NUM_DEVICES}".strip()
     )
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads of BLAS gain nothing on matrices of this size and burn the cores of the other test process while they wait.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # One compilation for many runs of the suite. Through the environment, so that the tests' child processes share it.
 _cache = Path(tempfile.gettempdir()) / f"jaxhep-test-compilations-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
