@@ -124,7 +124,9 @@ def band(
     for name, given in variations.items():
         w = np.asarray(check_events(values, given), float)
         if not w.sum() > 0:
-            raise ValueError(f"the weights of {name!r} add up to {w.sum():g}: this variation is out of the events' reach")
+            raise ValueError(
+                f"the weights of {name!r} add up to {w.sum():g}: this variation is out of the events' reach"
+            )
         part = w / w.sum()
         varied[name] = total(part * f)
         shifts[name] = np.sqrt(spread(part, unit, varied[name], value))

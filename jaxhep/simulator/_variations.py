@@ -59,7 +59,9 @@ def generate_variations(
     changed = sorted({name for values in variations.values() for name in values})
     taken = {"weight", "weights", "overflow"} & set(observables)
     if taken:
-        raise ValueError(f"the name {sorted(taken)[0]!r} is that of a part of the result; call the observable otherwise")
+        raise ValueError(
+            f"the name {sorted(taken)[0]!r} is that of a part of the result; call the observable otherwise"
+        )
     own = {name: get_parameters(simulator)[name] for name in changed}
     # The events' own values come first: their weight is that of the sample.
     rows = [own, *({**own, **values} for values in variations.values())]
@@ -82,7 +84,7 @@ def generate_variations(
         jax.eval_shape(jax.vmap(lambda values: run(values, 1, None), out_axes=(0, None)), stacked)
     except ValueError as error:
         raise ValueError(
-            f"{' and '.join(changed)}: these events move with what is varied, and one sample with weights is not enough; "
+            f"{' and '.join(changed)}: events move with what is varied, so that weights are not all; "
             'vary alpha_s and scale_factor of a DipoleShower with gradient="weight", or use generate(..., reference=)'
         ) from error
     found, events = jax.vmap(lambda values: run(values, num_events, on_chunk), out_axes=(0, None))(stacked)

@@ -36,7 +36,7 @@ GRID_RANGES: dict[str, tuple[float, float]] = {
 OMEGA_START, OMEGA_LIMITS = 0.4, (0.01, 3.0)
 _PILOT_EVENTS = 65_536
 _MAX_PILOTS = 6
-_SAMPLE_STREAM = _MAX_PILOTS
+SAMPLE_STREAM = _MAX_PILOTS
 """Number of the random stream of the sample; those before it belong to the pilots."""
 
 
@@ -178,7 +178,7 @@ def fit_event_shapes(
             break
     while True:
         simulator = kind.make(energy, reference, options)
-        result, objective, models, spectra = attempt(simulator, num_events, _SAMPLE_STREAM, "sample")
+        result, objective, models, spectra = attempt(simulator, num_events, SAMPLE_STREAM, "sample")
         found = result.values[parameter]
         low, high = np.exp(spectra.log_values[[0, -1]])
         if low < found < high or len(pilots) > _MAX_PILOTS:

@@ -429,9 +429,9 @@ def _notes(
     sigma = np.hypot(found["autodiff_error"], found["difference_error"])
     ratio = np.max(np.where(sigma > 0, np.abs(found["bias"]) / np.where(sigma > 0, sigma, 1), 0))
     notes.append(
-        f"The central difference with h = {step:g} in the logarithm has a bias of O(h²): at most {ratio:.2f} σ here, by "
-        f"the gradients at "
-        "the three values (an estimate with its own noise); take a smaller --step if this is not small."
+        f"The central difference with h = {step:g} in the logarithm has a bias of O(h²): at most {ratio:.2f} σ here, "
+        "by the gradients at the three values (an estimate with its own noise); take a smaller --step if this is not "
+        "small."
     )
     if mode == "lattice":
         for scale in scales:
