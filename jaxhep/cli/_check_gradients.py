@@ -50,6 +50,9 @@ def check_gradients(
             show_default="off",
         ),
     ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
+    ] = None,
     num_events: Annotated[
         int,
         typer.Option(
@@ -102,7 +105,7 @@ def check_gradients(
         names = [get_observable(name).name for name in observable] if observable else list(OBSERVABLES)
         discrete: dict[str, Any] = {"lambda_qcd": lambda_qcd, "mode": mode, "n_f": n_f}
         dipole: dict[str, Any] = {"alpha_s": alpha_s, "cutoff": cutoff, "scale_factor": scale_factor, "cmw": cmw}
-        dipole |= {"matrix_element": matrix_element, "gradient": gradient, "parameter": parameter}
+        dipole |= {"matrix_element": matrix_element, "gradient": gradient, "parameter": parameter, "capacity": capacity}
         for name, value in (dipole if shower == "discrete" else discrete).items():
             if value is not None:
                 option = "--" + name.replace("_", "-")

@@ -46,6 +46,9 @@ def shower(
         bool | None,
         typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="off"),
     ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
+    ] = None,
     mode: Annotated[
         Literal["smooth", "lattice"] | None,
         typer.Option(
@@ -100,7 +103,7 @@ def shower(
         }
         own: dict[str, Any] = {"lambda_qcd": lambda_qcd, "mode": mode, "n_f": n_f, "quark_colour": quark_colour}
         own |= {"lowest_lambda": lowest_lambda, "alpha_s": alpha_s, "cutoff": cutoff}
-        own |= {"scale_factor": scale_factor, "cmw": cmw}
+        own |= {"scale_factor": scale_factor, "cmw": cmw, "capacity": capacity}
         given = {name: value for name, value in own.items() if value is not None}
         check_options(shower, given, kind)
         run = kind(**common, **given)

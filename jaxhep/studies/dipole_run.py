@@ -16,8 +16,8 @@ class DipoleRun(AbstractEventRun):
     """A run of `DipoleShower` with gradients by weights.
 
     **Fields**: `num_events`; `energy`, `alpha_s`, `cutoff`, `scale_factor`, `loops`, `cmw`, `flavours`,
-    `matrix_element` and `headroom` as in `DipoleShower`; `hard_process`: begin with `ElectroweakQQbar` instead of a
-    quark along z; `seed`; `noise`.
+    `matrix_element`, `headroom` and `capacity` as in `DipoleShower`; `hard_process`: begin with `ElectroweakQQbar`
+    instead of a quark along z; `seed`; `noise`.
 
     **Raises** `ValueError` at once for anything out of range.
 
@@ -39,6 +39,7 @@ class DipoleRun(AbstractEventRun):
     flavours: int = 5
     matrix_element: bool = False
     headroom: float | int = 2.0
+    capacity: int = 20
     hard_process: bool = False
     seed: int = 1
     noise: Literal["random", "sobol"] = "random"
@@ -64,17 +65,7 @@ class DipoleRun(AbstractEventRun):
         return self._shower({})
 
     def _shower(self, values: Mapping[str, float]) -> DipoleShower:
-        names = (
-            "energy",
-            "alpha_s",
-            "cutoff",
-            "scale_factor",
-            "loops",
-            "cmw",
-            "flavours",
-            "matrix_element",
-            "headroom",
-        )
+        names = {field.name for field in dataclasses.fields(DipoleShower)} & set(self.metadata())
         own: dict[str, Any] = {name: getattr(self, name) for name in names}
         return DipoleShower(**{**own, **values})
 
