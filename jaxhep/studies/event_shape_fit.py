@@ -144,10 +144,11 @@ def fit_event_shapes(
 
     def attempt(simulator: AbstractSimulator, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
         begin = time.perf_counter()
-        report = None if on_events is None else (lambda done: on_events(stage, done, len(kind.factors) * events))
+        nodes = kind.nodes(simulator)
+        report = None if on_events is None else (lambda done: on_events(stage, done, len(nodes) * events))
         key = jax.random.fold_in(jax.random.key(seed), key_number)
         spectra = moved_spectra(
-            simulator, key, events, functions, grids, parameter=parameter, factors=kind.factors, on_chunk=report
+            simulator, key, events, functions, grids, parameter=parameter, factors=nodes, on_chunk=report
         )
         seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
         begin = time.perf_counter()

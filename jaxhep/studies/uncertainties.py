@@ -1,7 +1,7 @@
 """Where the error of a fitted parameter comes from: data, Monte Carlo sample, hadronisation, renormalisation scale."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,8 +12,10 @@ from ..inference import ChiSquare, FitResult, Parameter, combine, fit
 from ..inference.templates import EventShapeModel, MovedSpectra, moved_spectra
 from ..observables import get_observable
 from ..shower.coupling import RunningCoupling
-from .event_shape_fit import GRID_RANGES, OMEGA_LIMITS, SAMPLE_STREAM, EventShapeFit, densities, fit_event_shapes
+from ..simulator import with_parameters
+from .event_shape_fit import GRID_RANGES, OMEGA_LIMITS, SAMPLE_STREAM, EventShapeFit, densities
 
+_SCALE_STREAM = 4000
 LEAST_WORTH = 0.1
 """A reweighted sample that is worth less than this fraction of its events gives way to one of its own."""
 
@@ -116,7 +118,7 @@ def uncertainties(
 
             one, models = _scale_variation(study, factor, count, regenerate, report)
             variations.append(one)
-            varied_models.append(models)
+            varied_models += [models] if models else []
     moved = [one.value - value for one in variations]
     return Uncertainties(
         name,
@@ -133,10 +135,8 @@ def uncertainties(
 def _scale_variation(
     study: EventShapeFit, factor: float, num_events: int, regenerate: bool, report: Callable[[int], None]
 ) -> tuple[ScaleVariation, dict[str, EventShapeModel]]:
-    """The fit at another scale, and the models of the reweighted events."""
-    changed = {**study.options, "scale_factor": factor * study.options["scale_factor"]}
-    study.kind.make(float(study.shower.energy), study.reference_value, changed)  # refuses a pole above the cut-off
-    spectra = _reweighted(study, factor, num_events, report)
+    """The fit at another scale, and its models (none if their range does not reach the fitted parameter)."""
+    spectra = _spectra(study, factor, num_events, report)
     models = {name: model.like(spectra) for name, model in study.models.items()}
     fitted = study.result.values[study.parameter]
     result = _refitted(study, models)
@@ -147,25 +147,34 @@ def _scale_variation(
     low, high = np.exp(spectra.log_values[[0, -1]])
     poor = not (result.valid and low < found < high and worth > LEAST_WORTH)
     if regenerate or poor:
-        found = _repeated(study, changed, num_events, lambda stage, done, total: report(done))
-    return ScaleVariation(factor, found, worth, worth_at_fit, regenerate or poor), models
+        spectra = _spectra(study, factor, num_events, report, own=True)
+        models = {name: model.like(spectra) for name, model in study.models.items()}
+        result = _refitted(study, models)
+        found = result.values[study.parameter]
+    result.raise_if_invalid()
+    inside = spectra.log_values[0] < np.log(fitted) < spectra.log_values[-1]
+    return ScaleVariation(factor, found, worth, worth_at_fit, regenerate or poor), models if inside else {}
 
 
-def _reweighted(
-    study: EventShapeFit, factor: float, num_events: int, report: Callable[[int], None] | None
+def _spectra(
+    study: EventShapeFit, factor: float, num_events: int, report: Callable[[int], None] | None, own: bool = False
 ) -> MovedSpectra:
-    """The study's own events moved to another scale, around the coupling that makes up for it."""
-    shower, reference = study.shower, study.reference_value
-    running = RunningCoupling(reference, shower.reference_scale * factor, shower.loops, shower.thresholds)
-    matched = float(running(shower.reference_scale**2)) / reference
-    # Up to the largest coupling without a Landau pole, from the smallest: the fit lies in the middle.
-    factors = [matched * f for f in study.kind.factors]
+    """Spectra at another scale, around the coupling that makes up for it: of the study's events, or of `own` ones."""
+    shower = study.shower
+    running = RunningCoupling(shower.alpha_s, shower.reference_scale * factor, shower.loops, shower.thresholds)
     scale = factor * float(shower.scale_factor)
-    while len(factors) > 2 and not _healthy(shower, factors[-1] * reference, scale):
-        factors.pop()
+    there = {study.parameter: float(running(shower.reference_scale**2)), "scale_factor": scale}
+    options = {**study.options, "scale_factor": scale}
+    study.kind.make(float(shower.energy), there[study.parameter], options)  # refuses a pole above the cut-off
+    at = with_parameters(shower, there)
+    factors, number = study.kind.nodes(at), SAMPLE_STREAM
+    if own:
+        shower, number = at, _SCALE_STREAM + round(1000 * factor)
+    else:
+        factors = tuple(f * there[study.parameter] / study.reference_value for f in factors)
     return moved_spectra(
         shower,
-        jax.random.fold_in(jax.random.key(study.seed), SAMPLE_STREAM),
+        jax.random.fold_in(jax.random.key(study.seed), number),
         num_events,
         {name: get_observable(name).function for name in study.measurements},
         {name: GRID_RANGES[name] for name in study.measurements},
@@ -174,14 +183,6 @@ def _reweighted(
         at={"scale_factor": scale},
         on_chunk=report,
     )
-
-
-def _healthy(shower: Any, alpha_s: float, scale_factor: float) -> bool:
-    try:
-        replace(shower, alpha_s=alpha_s, scale_factor=scale_factor)
-    except ValueError:
-        return False
-    return True
 
 
 def _bands(study: EventShapeFit, varied: Sequence[Mapping[str, EventShapeModel]]) -> dict[str, dict[str, np.ndarray]]:
@@ -246,28 +247,6 @@ def _refitted(study: EventShapeFit, models: Mapping[str, EventShapeModel]) -> Fi
         Parameter("omega_1", study.result.values["omega_1"], *OMEGA_LIMITS),
     ]
     return fit(combine(parts), start)
-
-
-def _repeated(
-    study: EventShapeFit, options: dict[str, Any], num_events: int, report: Callable[[str, int, int], None]
-) -> float:
-    """The fitted parameter of a new sample with other options of the shower, the same data and model otherwise."""
-    model = next(iter(study.models.values()))
-    again = fit_event_shapes(
-        tuple(study.measurements),
-        num_events=num_events,
-        ranges={n: (float(m.edges[0]), float(m.edges[-1])) for n, m in study.measurements.items()},
-        seed=study.seed,
-        energy=model.energy,
-        correlation=study.correlation,
-        shape=model.shape,
-        data=study.measurements,
-        on_events=report,
-        shower=study.shower_name,
-        **options,
-    )
-    again.result.raise_if_invalid()
-    return again.result.values[study.parameter]
 
 
 __all__ = ["LEAST_WORTH", "ScaleVariation", "Uncertainties", "uncertainties"]
