@@ -10,7 +10,7 @@ from jaxhep.cli import app
 from jaxhep.formats import file_info, read_events
 from jaxhep.studies import DipoleRun, open_run
 
-SMALL = ["--shower", "dipole", "--cutoff", 12, "--capacity", 5]
+SMALL = ["--shower", "dipole", "--cutoff", 15, "--capacity", 4]
 
 
 def run(*arguments):
@@ -33,8 +33,8 @@ def stored(tmp_path_factory):
 def test_hepmc_file_has_the_colour_lines_of_the_run(stored):
     pyhepmc = pytest.importorskip("pyhepmc")
     metadata = file_info(stored).metadata
-    assert (metadata["shower"], metadata["alpha_s"], metadata["cutoff"]) == ("dipole", 0.118, 12.0)
-    own = DipoleRun(num_events=2500, cutoff=12.0, capacity=5, hard_process=True).events(0, 1000)
+    assert (metadata["shower"], metadata["alpha_s"], metadata["cutoff"]) == ("dipole", 0.118, 15.0)
+    own = DipoleRun(num_events=2500, cutoff=15.0, capacity=4, hard_process=True).events(0, 1000)
     with pyhepmc.open(stored) as file:
         for number, event in zip(range(200), file, strict=False):
             final = [p for p in event.particles if p.status == 1]

@@ -73,10 +73,9 @@ def test_scale_variation_by_weights_is_that_of_new_samples():
     shown = split.to_dict()
     assert json.loads(json.dumps(shown))["scale_variations"][0]["factor"] == 0.5
     # Against samples of their own: these have the Monte Carlo errors of two samples.
-    again = uncertainties(study, scale_factors=(0.5, 2.0), regenerate=True)
-    assert [one.regenerated for one in again.variations] == [True, True]
-    for here, there in zip(split.variations, again.variations, strict=True):
-        assert abs(here.value - there.value) < 5.2 * np.sqrt(2) * split.monte_carlo
+    (there,) = uncertainties(study, scale_factors=(0.5,), regenerate=True).variations
+    assert there.regenerated
+    assert abs(split.variations[0].value - there.value) < 5.2 * np.sqrt(2) * split.monte_carlo
 
 
 def test_uncertainties_of_the_fit():
