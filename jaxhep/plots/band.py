@@ -82,7 +82,7 @@ def uncertainty_band(
             reach += [float(np.nanmax(np.abs(side / scale - 1))) for side in (low, high)]
         for ax, unit in ((main, np.ones(bins)), (ratio, scale)):
             ax.stairs(centre_line / unit, x, baseline=None, color=BLACK, linewidth=1.3, label=nominal_label)
-            if seen is not None:
+            if seen is not None and seen_error is not None:
                 ax.errorbar(
                     centre, seen / unit, yerr=seen_error / unit, fmt="o", color=BLACK, markersize=3.6, linewidth=1.1,
                     label="data", zorder=5,

@@ -62,8 +62,9 @@ class FittedShower:
 
     def _healthy(self, shower: AbstractSimulator, factor: float) -> bool:
         if isinstance(shower, DipoleShower):
+            there: dict[str, Any] = {self.parameter: factor * float(getattr(shower, self.parameter))}
             try:
-                replace(shower, alpha_s=factor * float(shower.alpha_s))
+                replace(shower, **there)
             except ValueError:
                 return False
         return True

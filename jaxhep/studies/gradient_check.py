@@ -336,7 +336,8 @@ def check_arguments(
             if shower is None:
                 DiscreteQCD(energy, end, mode, n_f)
             elif isinstance(shower, DipoleShower):
-                dataclasses.replace(shower, **{parameter: end})  # its constructor refuses what is out of range
+                there: dict[str, Any] = {parameter: end}
+                dataclasses.replace(shower, **there)  # its constructor refuses what is out of range
     return scales, names, edges, bandwidth
 
 

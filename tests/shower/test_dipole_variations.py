@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,7 @@ def test_errors_of_the_band_are_those_of_its_terms():
         bins = band(arrays[0], {"v": arrays[1]}, arrays[2], edges=EDGES, density=True)
         lowest, highest = (np.asarray(side) for side in bins.envelope())
         shown = repr(mean)
-    functions = [(x, mean, 1.0, ...)]
+    functions: list[tuple[Any, Any, float, Any]] = [(x, mean, 1.0, ...)]
     for k, (low, high) in enumerate(itertools.pairwise(EDGES)):
         functions.append((((x >= low) & (x < high)) * 1.0, bins, 1 / (high - low), k))
     for f, found, unit, k in functions:
