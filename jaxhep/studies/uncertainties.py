@@ -139,7 +139,9 @@ def _scale_variation(
     spectra = _spectra(study, factor, num_events, report)
     models = {name: model.like(spectra) for name, model in study.models.items()}
     fitted = study.result.values[study.parameter]
-    result = _refitted(study, models)
+    # From there: far above it few events carry the weight, and a large Monte Carlo error makes every fit good.
+    begin = fitted * _matched(study, factor) / study.reference_value
+    result = _refitted(study, models, begin)
     found = result.values[study.parameter]
     worth, worth_at_fit = (
         float(np.interp(np.log(x), spectra.log_values, spectra.effective_events)) / num_events for x in (found, fitted)
@@ -149,11 +151,18 @@ def _scale_variation(
     if regenerate or poor:
         spectra = _spectra(study, factor, num_events, report, own=True)
         models = {name: model.like(spectra) for name, model in study.models.items()}
-        result = _refitted(study, models)
+        result = _refitted(study, models, begin)
         found = result.values[study.parameter]
     result.raise_if_invalid()
     inside = spectra.log_values[0] < np.log(fitted) < spectra.log_values[-1]
     return ScaleVariation(factor, found, worth, worth_at_fit, regenerate or poor), models if inside else {}
+
+
+def _matched(study: EventShapeFit, factor: float) -> float:
+    """α_s(m_Z) for which the coupling at f m_Z is that of the sample at m_Z."""
+    shower = study.shower
+    running = RunningCoupling(shower.alpha_s, shower.reference_scale * factor, shower.loops, shower.thresholds)
+    return float(running(shower.reference_scale**2))
 
 
 def _spectra(
@@ -161,9 +170,8 @@ def _spectra(
 ) -> MovedSpectra:
     """Spectra at another scale, around the coupling that makes up for it: of the study's events, or of `own` ones."""
     shower = study.shower
-    running = RunningCoupling(shower.alpha_s, shower.reference_scale * factor, shower.loops, shower.thresholds)
     scale = factor * float(shower.scale_factor)
-    there = {study.parameter: float(running(shower.reference_scale**2)), "scale_factor": scale}
+    there = {study.parameter: _matched(study, factor), "scale_factor": scale}
     options = {**study.options, "scale_factor": scale}
     study.kind.make(float(shower.energy), there[study.parameter], options)  # refuses a pole above the cut-off
     at = with_parameters(shower, there)
@@ -236,14 +244,14 @@ def _other_shape(study: EventShapeFit, shape: float) -> float:
     return result.values[study.parameter]
 
 
-def _refitted(study: EventShapeFit, models: Mapping[str, EventShapeModel]) -> FitResult:
-    """The fit to the same data with other models."""
+def _refitted(study: EventShapeFit, models: Mapping[str, EventShapeModel], begin: float | None = None) -> FitResult:
+    """The fit to the same data with other models, from `begin` (default: the fitted parameter)."""
     parts = [
         ChiSquare(part.data, part.data_covariance, models[part.label], label=part.label)
         for part in study.objective.leaves()
     ]
     start = [
-        Parameter(study.parameter, study.result.values[study.parameter], *study.kind.limits),
+        Parameter(study.parameter, begin or study.result.values[study.parameter], *study.kind.limits),
         Parameter("omega_1", study.result.values["omega_1"], *OMEGA_LIMITS),
     ]
     return fit(combine(parts), start)
