@@ -86,7 +86,7 @@ def _peers(options: Options) -> list[Row]:
         shower, key, min(num_events, 2**18), observables={"n": multiplicity, "tau": one_minus_thrust}, chunk_size=size
     )
     number = sample["n"].astype(float)
-    ours = {
+    ours: dict[str, Any] = {
         "mean_partons": float(number.mean()),
         "partons_error": float(number.std()) / math.sqrt(number.size),
         "overflow_percent": 100 * float(sample["overflow"].mean()),
@@ -133,7 +133,7 @@ def _derivative(kind: Any, options: Options) -> list[Row]:
     timing = stopwatch(lambda: jax.jvp(run, (shower.alpha_s,), (one,)), options.repeats)
     (tau, weight), (tau_slope, weight_slope) = jax.jvp(run, (shower.alpha_s,), (one,))
     slope = derivative(tau, tau_slope, weight, weight_slope)
-    more = {
+    more: dict[str, Any] = {
         "time_ratio": timing.wall_median / plain.wall_median,
         "slope": 0.118 * float(slope.value),
         "deviation_of_slope": 0.118 * float(slope.error) * math.sqrt(num_events),

@@ -7,8 +7,8 @@ import typer
 
 from ._counts import whole_number
 
-_HELP = """Check the gradients: d/dlnΛ of every observable mean and thrust bin by autodiff, against independent
-samples at Λe^±h.
+_HELP = """Check the gradients: d/dlnΛ (dipole shower: of α_s, cut-off or scale factor) of every observable mean and
+thrust bin by autodiff, against independent samples at Λe^±h.
 
 Exit code 0: they agree; 1: some pull is beyond 5, or the χ² of all together has p < 1e-4; 2: wrong arguments. In
 lattice mode expectations jump where N = ⌊ln(s/Λ²)/2δ⌋ does; the gradient does not see these jumps, and a difference
@@ -19,6 +19,39 @@ across one disagrees.
 def check_gradients(
     lambda_qcd: Annotated[
         list[float] | None, typer.Option("--lambda-qcd", help="Λ in GeV; repeatable.", show_default="0.2")
+    ] = None,
+    shower: Annotated[Literal["discrete", "dipole"], typer.Option(help="Which shower.")] = "discrete",
+    parameter: Annotated[
+        Literal["alpha_s", "cutoff", "scale_factor"] | None,
+        typer.Option(help="Parameter of the dipole shower to differentiate in.", show_default="alpha_s"),
+    ] = None,
+    gradient: Annotated[
+        Literal["weight", "pathwise"] | None,
+        typer.Option(help="How α_s acts in the dipole shower.", show_default="weight"),
+    ] = None,
+    alpha_s: Annotated[
+        float | None, typer.Option("--alpha-s", help="α_s(m_Z) of the dipole shower.", show_default="0.118")
+    ] = None,
+    cutoff: Annotated[
+        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
+    ] = None,
+    scale_factor: Annotated[
+        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
+    ] = None,
+    cmw: Annotated[
+        bool | None,
+        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="off"),
+    ] = None,
+    matrix_element: Annotated[
+        bool | None,
+        typer.Option(
+            "--matrix-element/--no-matrix-element",
+            help="First emission of the dipole shower by its matrix element.",
+            show_default="off",
+        ),
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
     ] = None,
     num_events: Annotated[
         int,
@@ -36,13 +69,23 @@ def check_gradients(
     bins: Annotated[
         str, typer.Option(help="Observable whose bins (of the ALEPH measurement) are checked; 'none' for none.")
     ] = "thrust",
-    step: Annotated[float, typer.Option(help="h, the step in ln Λ of the central difference.")] = 0.1,
+    step: Annotated[
+        float | None,
+        typer.Option(
+            help="h, the step in the logarithm of the central difference.",
+            show_default="0.1; dipole shower 0.02 (α_s), 0.05",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
     energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
     mode: Annotated[
-        Literal["smooth", "lattice"], typer.Option(help="Form of the shower; the lattice jumps with Λ.")
-    ] = "smooth",
-    n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
+        Literal["smooth", "lattice"] | None,
+        typer.Option(help="Form of Discrete QCD; the lattice jumps with Λ.", show_default="smooth"),
+    ] = None,
+    n_f: Annotated[
+        int | None,
+        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
+    ] = None,
     bandwidth: Annotated[
         float | None,
         typer.Option(help="Kernel width of the flux across bin edges.", show_default="1/8 of the narrowest bin"),
@@ -64,28 +107,41 @@ def check_gradients(
         from ..studies.gradient_check import check_arguments
         from ..studies.gradient_check import check_gradients as check
 
-        lambdas = lambda_qcd or [0.2]
         if not 0 <= seed < 2**63:
             raise UsageError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}")
         names = [get_observable(name).name for name in observable] if observable else list(OBSERVABLES)
+        discrete: dict[str, Any] = {"lambda_qcd": lambda_qcd, "mode": mode, "n_f": n_f}
+        dipole: dict[str, Any] = {"alpha_s": alpha_s, "cutoff": cutoff, "scale_factor": scale_factor, "cmw": cmw}
+        dipole |= {"matrix_element": matrix_element, "gradient": gradient, "parameter": parameter, "capacity": capacity}
+        for name, value in (dipole if shower == "discrete" else discrete).items():
+            if value is not None:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} is no option of --shower {shower}; leave it out or choose the other shower")
         settings: dict[str, Any] = {
             "observables": names,
             "bins": None if bins == "none" else bins,
-            "step": step,
+            "step": default_step(shower, parameter) if step is None else step,
             "seed": seed,
-            "energy": energy,
-            "mode": mode,
-            "n_f": n_f,
             "bandwidth": bandwidth,
         }
+        if shower == "discrete":
+            values = lambda_qcd or [0.2]
+            settings |= {"energy": energy, "mode": mode or "smooth", "n_f": n_f or 0}
+            written = {"lambda_qcd": values, **settings}
+        else:
+            from ..shower import DipoleShower
+
+            dipole = {name: value for name, value in dipole.items() if value is not None}
+            settings["parameter"] = dipole.pop("parameter", "alpha_s")
+            settings["shower"] = DipoleShower(energy, **dipole)
+            values = [float(getattr(settings["shower"], settings["parameter"]))]
+            written = {**settings, "energy": energy, **dipole, "shower": shower}
         # Everything is refused before the folder is made or anything compiled.
-        check_arguments(lambdas, num_events, **{k: v for k, v in settings.items() if k != "seed"})
+        check_arguments(values, num_events, **{k: v for k, v in settings.items() if k != "seed"})
         folder = make_run_folder(output, force)
-        write_config(
-            folder, {"command": "check-gradients", "lambda_qcd": lambdas, "num_events": num_events, **settings}
-        )
-        with progress(3 * num_events * len(lambdas), "comparing gradients") as update:
-            result = check(lambdas, num_events, chunk_size=batch_size, on_chunk=update, **settings)
+        write_config(folder, {"command": "check-gradients", "num_events": num_events, **written})
+        with progress(3 * num_events * len(values), "comparing gradients") as update:
+            result = check(values, num_events, chunk_size=batch_size, on_chunk=update, **settings)
         write_json(folder / "result.json", result.to_dict())
         draw(result, folder)
         show(result, folder)
@@ -94,6 +150,13 @@ def check_gradients(
 
 
 check_gradients.__doc__ = _HELP
+
+
+def default_step(shower: str, parameter: str | None) -> float:
+    """h whose O(h²) bias lies below the error of 10⁶ events; the multiplicity of the dipole shower bends most."""
+    if shower == "discrete":
+        return 0.1
+    return 0.05 if parameter in ("cutoff", "scale_factor") else 0.02
 
 
 def write_config(folder: Path, settings: dict[str, Any]) -> None:
@@ -111,7 +174,7 @@ def draw(result: Any, folder: Path) -> None:
 
     several = len(result.lambdas) > 1
     for i, scale in enumerate(result.lambdas):
-        ending = f"_lambda_{scale:g}" if several else ""
+        ending = f"_{'lambda' if result.parameter == 'lambda_qcd' else result.parameter}_{scale:g}" if several else ""
         count = result.num_observables
         for name, part in (("", slice(0, count)), ("_bins", slice(count, None))):
             sigma = np.hypot(result.autodiff_error[i, part], result.difference_error[i, part])
@@ -128,12 +191,19 @@ def draw(result: Any, folder: Path) -> None:
                 names,
                 *(array[i, part][filled] for array in numbers),
                 xlabel=f"lower edge of the bin in {result.binned}" if name else "",
-                title=rf"$\Lambda = {scale:g}$ GeV, {result.num_events:.2g} events",
+                title=f"{result.num_events:.2g} events",
             )
             # The title's own χ² would count correlated quantities as independent; ours is in the table.
-            title = rf"$\Lambda = {scale:g}$ GeV, {result.num_events:,} events, {result.mode}"
+            title = f"{_at(result, scale)}, {result.num_events:,} events, {result.mode}"
             upper.set_title(title, loc="left")
             plots.save_figure(upper.figure, folder / f"gradient_check{name}{ending}", ("png",))
+
+
+def _at(result: Any, value: float) -> str:
+    """Where the check was made, for the title of a picture."""
+    tex = {"lambda_qcd": r"\Lambda", "alpha_s": r"\alpha_s", "cutoff": r"k_{T,\min}", "scale_factor": "f"}
+    unit = " GeV" if result.parameter in ("lambda_qcd", "cutoff") else ""
+    return f"${tex.get(result.parameter, result.parameter)} = {value:g}${unit}"
 
 
 def show(result: Any, folder: Path) -> None:
@@ -145,7 +215,8 @@ def show(result: Any, folder: Path) -> None:
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    table = Table("Λ [GeV]", "quantity", title="∂⟨O⟩/∂ln Λ")
+    symbol = result.symbol
+    table = Table("Λ [GeV]" if symbol == "Λ" else symbol, "quantity", title=f"∂⟨O⟩/∂ln {symbol}")
     for name in ("autodiff", "central difference", "pull"):
         table.add_column(name, justify="right")
     pulls = result.pulls

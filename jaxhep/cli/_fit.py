@@ -168,7 +168,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     begin = time.perf_counter()
     compile_seconds = _count_compilation()
     from ..studies.event_shape_fit import check_arguments, fit_event_shapes
-    from ..studies.fit_report import draw_fit, draw_scans, draw_validation, scans, summary
+    from ..studies.fit_report import draw_bands, draw_fit, draw_scans, draw_validation, scans, summary
     from ..studies.fitted_showers import SHOWERS
     from ..studies.uncertainties import uncertainties
 
@@ -212,6 +212,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
                     split = uncertainties(study, on_events=lambda stage, done, total: bar(done))
                 console.print(repr(split))
                 content["uncertainties"] = split.to_dict()
+                draw_bands(study, split, folder)
     write_json(folder / "result.json", content | _times(begin, compile_seconds))
     console.print(f"Results and pictures are in {folder}")
     if not study.result.valid:

@@ -17,7 +17,7 @@ _HELP = """Shower e+e− → qq̄ events and write them to a file, by suffix .he
 
 Events are written batch by batch. After an interrupt or on a full disk nothing written is lost: run the same
 command with --resume. The file remembers its parameters and seed, so that `jaxhep move` can move the events to
-another Λ.
+another Λ or α_s.
 """
 
 
@@ -26,17 +26,47 @@ def shower(
     num_events: Annotated[
         int, typer.Option("--num-events", "-n", parser=whole_number, metavar="N", help="Number of events, e.g. 1e6.")
     ] = 100_000,
+    shower: Annotated[
+        Literal["discrete", "dipole"], typer.Option(help="Discrete QCD, with Λ; or the dipole shower, with α_s(m_Z).")
+    ] = "discrete",
     energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
-    lambda_qcd: Annotated[float, typer.Option("--lambda-qcd", help="Λ in GeV.")] = 0.2,
+    lambda_qcd: Annotated[
+        float | None, typer.Option("--lambda-qcd", help="Λ of Discrete QCD in GeV.", show_default="0.2")
+    ] = None,
+    alpha_s: Annotated[
+        float | None, typer.Option("--alpha-s", help="α_s(m_Z) of the dipole shower.", show_default="0.118")
+    ] = None,
+    cutoff: Annotated[
+        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
+    ] = None,
+    scale_factor: Annotated[
+        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
+    ] = None,
+    cmw: Annotated[
+        bool | None,
+        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="off"),
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
+    ] = None,
     mode: Annotated[
-        Literal["smooth", "lattice"], typer.Option(help="smooth: differentiable in Λ; lattice: as published.")
-    ] = "smooth",
-    n_f: Annotated[int, typer.Option("--n-f", help="Flavours in the running coupling, 0 to 6.")] = 0,
+        Literal["smooth", "lattice"] | None,
+        typer.Option(
+            help="Discrete QCD: smooth, differentiable in Λ; or lattice, as published.", show_default="smooth"
+        ),
+    ] = None,
+    n_f: Annotated[
+        int | None,
+        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
+    ] = None,
     matrix_element: Annotated[
         bool,
-        typer.Option("--matrix-element/--no-matrix-element", help="Weight the first emission to its matrix element."),
+        typer.Option("--matrix-element/--no-matrix-element", help="First emission by its matrix element."),
     ] = False,
-    quark_colour: Annotated[Literal["C_A/2", "C_F"], typer.Option(help="Colour factor at the quark ends.")] = "C_A/2",
+    quark_colour: Annotated[
+        Literal["C_A/2", "C_F"] | None,
+        typer.Option(help="Colour factor at the quark ends in Discrete QCD.", show_default="C_A/2"),
+    ] = None,
     hard_process: Annotated[
         bool,
         typer.Option(
@@ -45,7 +75,7 @@ def shower(
     ] = True,
     lowest_lambda: Annotated[
         float | None,
-        typer.Option(help="Smallest Λ in GeV to which `jaxhep move` can move the events.", show_default="Λ/1.25"),
+        typer.Option(help="Smallest Λ in GeV to which events of Discrete QCD can be moved.", show_default="Λ/1.25"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
     noise: Annotated[Literal["random", "sobol"], typer.Option(help="Pseudo-random or quasi-random noise.")] = "random",
@@ -60,25 +90,37 @@ def shower(
 
     with report_errors():
         start_session()
-        from ..studies.event_run import EventRun
+        from ..studies.dipole_run import run_of
 
-        run = EventRun(
-            num_events=num_events,
-            energy=energy,
-            lambda_qcd=lambda_qcd,
-            mode=mode,
-            n_f=n_f,
-            matrix_element=matrix_element,
-            quark_colour=quark_colour,
-            hard_process=hard_process,
-            lowest_lambda=lowest_lambda,
-            seed=seed,
-            noise=noise,
-        )
+        kind = run_of({"shower": shower})
+        common: dict[str, Any] = {
+            "num_events": num_events,
+            "energy": energy,
+            "matrix_element": matrix_element,
+            "hard_process": hard_process,
+            "seed": seed,
+            "noise": noise,
+        }
+        own: dict[str, Any] = {"lambda_qcd": lambda_qcd, "mode": mode, "n_f": n_f, "quark_colour": quark_colour}
+        own |= {"lowest_lambda": lowest_lambda, "alpha_s": alpha_s, "cutoff": cutoff}
+        own |= {"scale_factor": scale_factor, "cmw": cmw, "capacity": capacity}
+        given = {name: value for name, value in own.items() if value is not None}
+        check_options(shower, given, kind)
+        run = kind(**common, **given)
         _write(run, output, min(batch_size, num_events), resume, force)
 
 
 shower.__doc__ = _HELP
+
+
+def check_options(shower: str, given: dict[str, Any], kind: type) -> None:
+    """Refuses options of the other shower."""
+    from ._session import UsageError
+
+    foreign = [name for name in given if name not in kind.__dataclass_fields__]  # type: ignore[attr-defined]
+    if foreign:
+        option = "--" + foreign[0].replace("_", "-")
+        raise UsageError(f"{option} is no option of --shower {shower}; leave it out or choose the other shower")
 
 
 def _write(run: Any, output: Path, batch_size: int, resume: bool, force: bool) -> None:
@@ -104,7 +146,7 @@ def _write(run: Any, output: Path, batch_size: int, resume: bool, force: bool) -
             return events
 
         summary = stream_with_advice(
-            output, make_batch, run.num_events, batch_size, run.energy, run.metadata(), resume, force, on_batch
+            output, make_batch, run.num_events, batch_size, run.start[0], run.metadata(), resume, force, on_batch
         )
     sums.report(summary, time.perf_counter() - begin)
 

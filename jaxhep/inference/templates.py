@@ -55,6 +55,7 @@ def moved_spectra(
     *,
     parameter: str = "lambda_qcd",
     factors: Sequence[float] = FACTORS,
+    at: Mapping[str, Any] | None = None,
     chunk_size: int = 65_536,
     on_chunk: Callable[[int], None] | None = None,
 ) -> MovedSpectra:
@@ -70,6 +71,7 @@ def moved_spectra(
     - `key`, `num_events`, `chunk_size`, `on_chunk`: as for `generate`; `on_chunk` counts events over all nodes.
     - `observables`: names and functions of (momenta, mask); `ranges` their lowest and highest values.
     - `parameter`: name of the parameter; `factors`: f_n, increasing.
+    - `at`: other parameters that the events are moved in at every node, by name.
 
     On a CPU several nodes are made at the same time, in threads: one alone does not fill two cores.
 
@@ -88,9 +90,9 @@ def moved_spectra(
 
     def run(factor: float) -> Any:
         value = centre * factor
-        at = with_parameters(simulator, {parameter: value})
+        there = with_parameters(simulator, {**(at or {}), parameter: value})
         direction = with_parameters(simulator, zeros | {parameter: value})  # d/d ln θ
-        return moved_events(simulator, at, direction, key, num_events, observables, chunk_size, count.sample())
+        return moved_events(simulator, there, direction, key, num_events, observables, chunk_size, count.sample())
 
     # The first node compiles the program that the others then share.
     samples = [run(factors[0]), *in_threads(run, factors[1:])]

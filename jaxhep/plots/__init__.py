@@ -1,6 +1,7 @@
 """Pictures of fits, gradients and showers; each takes and returns axes, and leaves matplotlib's settings alone."""
 
 from jaxhep.plots._save import save_figure
+from jaxhep.plots.band import uncertainty_band
 from jaxhep.plots.benchmark import benchmark_bars
 from jaxhep.plots.comparison import data_mc_ratio, moved_vs_regenerated
 from jaxhep.plots.fits import contour_plot, profile_scan
@@ -20,4 +21,5 @@ __all__ = [
     "pull_histogram",
     "save_figure",
     "template_derivative",
+    "uncertainty_band",
 ]

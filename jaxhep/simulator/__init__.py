@@ -3,12 +3,14 @@
 from ._base import AbstractSimulator, Chain, get_parameters, with_parameters
 from ._generate import generate, generate_chunks
 from ._moving import move, moved
+from ._variations import generate_variations
 
 __all__ = [
     "AbstractSimulator",
     "Chain",
     "generate",
     "generate_chunks",
+    "generate_variations",
     "get_parameters",
     "move",
     "moved",

@@ -135,7 +135,7 @@ def _other_templates(study: EventShapeFit, number: int, on_events: Callable[[int
     functions = {name: get_observable(name).function for name in study.measurements}
     grids = {name: GRID_RANGES[name] for name in study.measurements}
     key = jax.random.fold_in(jax.random.key(study.seed), _TEMPLATE_STREAM + number)
-    chosen: dict[str, Any] = {"parameter": study.parameter, "factors": study.kind.factors}
+    chosen: dict[str, Any] = {"parameter": study.parameter, "factors": study.kind.nodes(study.shower)}
     spectra = moved_spectra(study.shower, key, study.num_events, functions, grids, on_chunk=on_events, **chosen)
     parts = []
     for part in study.objective.leaves():

@@ -36,7 +36,7 @@ GRID_RANGES: dict[str, tuple[float, float]] = {
 OMEGA_START, OMEGA_LIMITS = 0.4, (0.01, 3.0)
 _PILOT_EVENTS = 65_536
 _MAX_PILOTS = 6
-_SAMPLE_STREAM = _MAX_PILOTS
+SAMPLE_STREAM = _MAX_PILOTS
 """Number of the random stream of the sample; those before it belong to the pilots."""
 
 
@@ -144,10 +144,11 @@ def fit_event_shapes(
 
     def attempt(simulator: AbstractSimulator, events: int, key_number: int, stage: str) -> tuple[Any, ...]:
         begin = time.perf_counter()
-        report = None if on_events is None else (lambda done: on_events(stage, done, len(kind.factors) * events))
+        nodes = kind.nodes(simulator)
+        report = None if on_events is None else (lambda done: on_events(stage, done, len(nodes) * events))
         key = jax.random.fold_in(jax.random.key(seed), key_number)
         spectra = moved_spectra(
-            simulator, key, events, functions, grids, parameter=parameter, factors=kind.factors, on_chunk=report
+            simulator, key, events, functions, grids, parameter=parameter, factors=nodes, on_chunk=report
         )
         seconds[f"{stage} events"] = seconds.get(f"{stage} events", 0) + time.perf_counter() - begin
         begin = time.perf_counter()
@@ -178,7 +179,7 @@ def fit_event_shapes(
             break
     while True:
         simulator = kind.make(energy, reference, options)
-        result, objective, models, spectra = attempt(simulator, num_events, _SAMPLE_STREAM, "sample")
+        result, objective, models, spectra = attempt(simulator, num_events, SAMPLE_STREAM, "sample")
         found = result.values[parameter]
         low, high = np.exp(spectra.log_values[[0, -1]])
         if low < found < high or len(pilots) > _MAX_PILOTS:

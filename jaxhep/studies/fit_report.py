@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from ..inference import contour, interval, profile
-from ..plots import contour_plot, data_mc_ratio, gradient_check, moved_vs_regenerated, profile_scan, save_figure
+from ..plots import (
+    contour_plot,
+    data_mc_ratio,
+    gradient_check,
+    moved_vs_regenerated,
+    profile_scan,
+    save_figure,
+    uncertainty_band,
+)
 from ..reference import Measurement
 from .event_shape_fit import OMEGA_START, EventShapeFit, densities, sampled_shapes, template, template_slope
+from .uncertainties import Uncertainties
 
 _AXIS = {
     "thrust": (r"$T$", r"$(1/\sigma)\,\mathrm{d}\sigma/\mathrm{d}T$"),
@@ -167,3 +176,27 @@ def draw_validation(
             ),
         }
     return report
+
+
+def draw_bands(study: EventShapeFit, split: Uncertainties, folder: Path) -> None:
+    """The fitted prediction with its bands (renormalisation scale, error of the parameter) and the data."""
+    for name, m in study.measurements.items():
+        one, bands = split.bands[name], {}
+        if "scale_low" in one:
+            factors = ", ".join(f"{v.factor:g}" for v in split.variations)
+            bands[f"renormalisation scale times {factors}"] = (one["scale_low"], one["scale_high"])
+        error = study.result.errors[study.parameter]
+        words = rf"${study.kind.tex}\,\pm\,{error:.4f}$" + f" {study.kind.unit}".rstrip()
+        bands[words] = (one["parameter_low"], one["parameter_high"])
+        main, _ = uncertainty_band(
+            one["edges"],
+            one["fit"],
+            bands,
+            xlabel=_AXIS[name][0],
+            ylabel=_AXIS[name][1],
+            title=f"ALEPH {float(study.shower.energy):.1f} GeV, {study.num_events:,} events",
+            nominal_label="fit",
+            data=m.values,
+            data_error=m.total,
+        )
+        save_figure(main, folder / f"band_{name}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..inference.templates import FACTORS
@@ -55,6 +55,19 @@ class FittedShower:
                 + ", ".join(self.defaults)
             )
         return {**self.defaults, **given}
+
+    def nodes(self, shower: AbstractSimulator) -> tuple[float, ...]:
+        """`factors`, those left out at which the coupling has a Landau pole above the cut-off."""
+        return tuple(f for f in self.factors if self._healthy(shower, f))
+
+    def _healthy(self, shower: AbstractSimulator, factor: float) -> bool:
+        if isinstance(shower, DipoleShower):
+            there: dict[str, Any] = {self.parameter: factor * float(getattr(shower, self.parameter))}
+            try:
+                replace(shower, **there)
+            except ValueError:
+                return False
+        return True
 
     def nearby(self, found: float, reference: float) -> float:
         """The fitted value, at most one stride from the reference."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..observables import OBSERVABLES, get_observable
 from ..reference import available, load
-from ..shower import DiscreteQCD
-from ..simulator import generate, with_parameters
+from ..shower import DipoleShower, DiscreteQCD
+from ..simulator import AbstractSimulator, generate, with_parameters
 from ._accumulator import GradientSums
 from ._shapes import Shapes
 from .event_run import num_columns
@@ -29,11 +29,12 @@ _BANDWIDTHS = 8
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class GradientCheck:
-    r"""What `check_gradients` found; one entry a Λ and quantity.
+    r"""What `check_gradients` found; one entry a Λ (or value of another parameter) and quantity.
 
     **Fields** (NumPy, shape (scale, quantity) unless said otherwise)
 
-    - `lambdas`: the Λ in GeV, shape (scale,); `names`: the quantities, observable means first, then bins.
+    - `lambdas`: the Λ in GeV, or the values of `parameter`, shape (scale,); `names`: the quantities, observable means
+      first, then bins.
     - `value`, `autodiff`, `difference`: expectation, its autodiff derivative ∂/∂lnΛ, and the central difference; each
       with its `_error`.
     - `bias`: O(h²) bias of the central difference as estimated from the gradients at the three scales, with its
@@ -63,6 +64,12 @@ class GradientCheck:
     overflow: int
     seconds: float
     notes: tuple[str, ...] = ()
+    parameter: str = "lambda_qcd"
+
+    @property
+    def symbol(self) -> str:
+        """The parameter as text."""
+        return "Λ" if self.parameter == "lambda_qcd" else self.parameter
 
     @property
     def pulls(self) -> np.ndarray:
@@ -111,7 +118,7 @@ class GradientCheck:
             }
             scales.append(
                 {
-                    "lambda_qcd": float(scale),
+                    self.parameter: float(scale),
                     "chi2": float(self.chi2[i]),
                     "ndf": int(self.ndf[i]),
                     "quantities": rows,
@@ -119,6 +126,7 @@ class GradientCheck:
             )
         return {
             "passed": self.passed,
+            "parameter": self.parameter,
             "max_pull": self.max_pull,
             "chi2": float(self.chi2.sum()),
             "ndf": int(self.ndf.sum()),
@@ -136,7 +144,8 @@ class GradientCheck:
 
     def table(self, bins: bool = False) -> str:
         """Plain text: the observables, and with `bins` each bin, else their worst pull."""
-        head = f"{'Λ [GeV]':>8}  {'quantity':<22} {'autodiff':>24} {'central difference':>24} {'pull':>6}"
+        unit = {"lambda_qcd": "Λ [GeV]", "scale_factor": "f"}.get(self.parameter, self.parameter)
+        head = f"{unit:>8}  {'quantity':<22} {'autodiff':>24} {'central difference':>24} {'pull':>6}"
         lines, pulls = [head], self.pulls
         for i, scale in enumerate(self.lambdas):
             for k, name in enumerate(self.names):
@@ -180,6 +189,8 @@ def check_gradients(
     mode: Any = "smooth",
     n_f: int = 0,
     bandwidth: float | None = None,
+    shower: AbstractSimulator | None = None,
+    parameter: str = "lambda_qcd",
     chunk_size: int = 65_536,
     on_chunk: Callable[[int], None] | None = None,
 ) -> GradientCheck:
@@ -201,7 +212,9 @@ def check_gradients(
     registry, default all; `bins`: an observable with a published binning in `jaxhep.reference`, or None;
     `step`: h in lnΛ;
     `bandwidth`: kernel width, default 1/8 of the narrowest bin, half that of `histogram` (the bias is
-    16 times smaller, the noise of the flux still below that of the difference); `on_chunk(done)`: events done so far.
+    16 times smaller, the noise of the flux still below that of the difference); `shower` and `parameter`: another
+    simulator than Discrete QCD and the name of its parameter, whose values `lambdas` then are (energy, mode and n_f are
+    the simulator's); `on_chunk(done)`: events done so far.
 
     **Raises** `ValueError` before anything is compiled.
     """
@@ -215,10 +228,12 @@ def check_gradients(
         mode=mode,
         n_f=n_f,
         bandwidth=bandwidth,
+        shower=shower,
+        parameter=parameter,
     )
     # One shower for all Λ, so that one program is compiled.
     low = min(scales) * math.exp(-step) * 0.999
-    shower = DiscreteQCD(energy, scales[0], mode, n_f, lambda_range=(low, float(energy)))
+    simulator = shower or DiscreteQCD(energy, scales[0], mode, n_f, lambda_range=(low, float(energy)))
 
     begin, size = time.perf_counter(), min(chunk_size, num_events)
     wanted = names if bins is None or bins in names else (*names, bins)
@@ -230,10 +245,10 @@ def check_gradients(
         """Sums over all events, and over the first ones that are differentiated (at least `slopes`)."""
         sums, differentiated = GradientSums(len(labels)), GradientSums(len(labels))
         key = jax.random.fold_in(jax.random.key(seed), number)
-        point = jnp.log(jnp.asarray(scale, shower.lambda_qcd.dtype))
+        point = jnp.log(jnp.asarray(scale, jax.tree.leaves(simulator)[0].dtype))
 
         def run(log_scale: Any, start: int) -> Any:
-            moved = with_parameters(shower, {"lambda_qcd": jnp.exp(log_scale)})
+            moved = with_parameters(simulator, {parameter: jnp.exp(log_scale)})
             return generate(moved, key, size, observables=observe, first_event=start, chunk_size=size)
 
         for start in range(0, num_events, size):
@@ -270,6 +285,8 @@ def check_gradients(
         overflow += sum(sums.overflow for sums, _ in (centre, up, down))
         rows.append(_compare(centre[0], up, down, float(step)))
     stack = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    if shower is not None:
+        mode = getattr(shower, "gradient", type(shower).__name__)
     notes = _notes(scales, float(step), float(energy), mode, n_f, overflow, stack)
     if not stack["ndf"].sum():
         notes = (*notes, "Nothing varied: there is nothing to compare at these Λ with so few events.")
@@ -285,6 +302,7 @@ def check_gradients(
         overflow=overflow,
         seconds=time.perf_counter() - begin,
         notes=notes,
+        parameter=parameter,
         **stack,
     )
 
@@ -300,6 +318,8 @@ def check_arguments(
     mode: Any = "smooth",
     n_f: int = 0,
     bandwidth: float | None = None,
+    shower: AbstractSimulator | None = None,
+    parameter: str = "lambda_qcd",
 ) -> tuple[list[float], tuple[str, ...], np.ndarray | None, float | None]:
     """The arguments of `check_gradients`, checked without compiling: (Λ, names, bin edges, kernel width).
 
@@ -322,13 +342,21 @@ def check_arguments(
         bandwidth = float(np.min(np.diff(edges))) / _BANDWIDTHS
     if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
         raise ValueError(f"bandwidth must be positive, got {bandwidth}")
+    if shower is not None:
+        with_parameters(shower, {parameter: scales[0]})  # refuses a name that it does not have
     for scale in scales:
-        DiscreteQCD(energy, scale, mode, n_f)
-        if scale * math.exp(step) >= energy:
-            raise ValueError(
-                f"Λ = {scale:g} GeV is too near the energy {energy:g} GeV: the upper sample would have "
-                f"{scale * math.exp(step):g} GeV; take a smaller Λ or step"
-            )
+        high = scale * math.exp(step)
+        if shower is None:
+            DiscreteQCD(energy, scale, mode, n_f)
+            if high >= energy:
+                raise ValueError(
+                    f"Λ = {scale:g} GeV is too near the energy {energy:g} GeV: the upper sample would have "
+                    f"{high:g} GeV; take a smaller Λ or step"
+                )
+        elif isinstance(shower, DipoleShower):
+            for end in (scale * math.exp(-step), scale, high):
+                there: dict[str, Any] = {parameter: end}
+                dataclasses.replace(shower, **there)  # its constructor refuses what is out of range
     return scales, names, edges, bandwidth
 
 
@@ -426,8 +454,9 @@ def _notes(
     scaled = [np.where(sigma > 0, found[k] / np.where(sigma > 0, sigma, 1), 0) for k in ("bias", "bias_error")]
     typical, noise = (float(np.sqrt(np.mean(part**2))) for part in scaled)
     notes.append(
-        f"The central difference with h = {step:g} in ln Λ has a bias of O(h²): {typical:.2f} σ (rms) by the gradients "
-        f"at the three Λ, an estimate whose own noise is {noise:.2f} σ; take a smaller --step if this is not small."
+        f"The central difference with h = {step:g} in the logarithm has a bias of O(h²): {typical:.2f} σ (rms) by "
+        f"the gradients at the three values, an estimate whose own noise is {noise:.2f} σ; take a smaller --step if "
+        "this is not small."
     )
     if mode == "lattice":
         for scale in scales:

@@ -1,8 +1,8 @@
-"""A stored run moved to another Λ: verified against what is stored, then as events or as histograms."""
+"""A stored run moved to another Λ or α_s: verified against what is stored, then as events or as histograms."""
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from ..formats import EventFileError, file_info, read_events, suffixes
 from ..observables import get_observable
 from ..simulator import AbstractSimulator
 from ._shapes import Shapes
-from .event_run import EventRun
+from .dipole_run import run_of
+from .event_run import AbstractEventRun
 from .gradient_check import reference_edges
 
 _DEFAULT_BATCH = 20_000
@@ -29,20 +30,20 @@ class StoredRun:
     """
 
     path: Path
-    run: EventRun
+    run: AbstractEventRun
     batch_size: int
     is_file: bool
 
-    def at(self, lambda_qcd: float) -> AbstractSimulator:
-        """The simulator at Λ in GeV; `ValueError` where the events cannot be moved to."""
-        return self.run.simulator_at(lambda_qcd)
+    def at(self, values: float | Mapping[str, float]) -> AbstractSimulator:
+        """The simulator at Λ in GeV (or α_s, or values by name); `ValueError` where the events cannot be moved to."""
+        return self.run.simulator_at(values)
 
-    def events(self, start: int, count: int, lambda_qcd: float) -> Event:
-        """The events start … start + count − 1 at Λ."""
+    def events(self, start: int, count: int, values: float | Mapping[str, float]) -> Event:
+        """The events start … start + count − 1 at Λ (or α_s, or values by name)."""
         return self.run.events(
             start,
             count,
-            simulator=self.at(lambda_qcd),
+            simulator=self.at(values),
             reference=self.run.simulator(),
             compiled_size=self.batch_size,
         )
@@ -55,7 +56,7 @@ class StoredRun:
         if not self.is_file:
             return
         stored = next(iter(read_events(self.path, 0, self.batch_size, batch_size=self.batch_size)))
-        again = self.events(0, stored.num_events, self.run.lambda_qcd)
+        again = self.events(0, stored.num_events, self.run.value)
         mask = np.asarray(again.mask)
         # The file may have fewer slots than the simulator (HepMC of its longest event): particles come first in both.
         slots = min(mask.shape[1], stored.capacity)
@@ -66,7 +67,7 @@ class StoredRun:
                 np.where(mask[:, :slots, None], np.asarray(again.momenta)[:, :slots], 0),
                 np.where(stored.mask[:, :slots, None], stored.momenta[:, :slots], 0),
                 rtol=1e-4,
-                atol=1e-5 * self.run.energy,
+                atol=1e-5 * self.run.start[0],
             )
             and np.allclose(np.asarray(again.weight), stored.weight, rtol=1e-3)
         )
@@ -93,15 +94,15 @@ def open_run(path: Path, batch_size: int | None = None) -> StoredRun:
     if info.metadata.get("program") == "jaxhep move":
         raise ValueError(
             f"{path} holds events that were moved already; move those of the original run instead "
-            f"(Λ = {info.metadata.get('moved_from')} GeV)"
+            f"({info.metadata.get('moved_from')})"
         )
-    run = EventRun.from_metadata({"num_events": info.num_events, **info.metadata}, str(path))
+    run = run_of(info.metadata).from_metadata({"num_events": info.num_events, **info.metadata}, str(path))
     size = batch_size or int(info.metadata.get("batch_size", _DEFAULT_BATCH))
     return StoredRun(path, run, min(size, run.num_events), True)
 
 
-def _from_folder(path: Path) -> EventRun:
-    """The sample behind a run folder: its config.yaml, and Λ of the sample from result.json or the configuration."""
+def _from_folder(path: Path) -> AbstractEventRun:
+    """The sample behind a run folder: config.yaml, and Λ or α_s of the sample from result.json or the configuration."""
     import yaml
 
     content: dict[str, Any] = {}
@@ -116,19 +117,18 @@ def _from_folder(path: Path) -> EventRun:
                 ) from error
             if isinstance(found, dict):
                 content = {**found, **{k: v for k, v in content.items() if v is not None}}
-    names = {field.name for field in dataclasses.fields(EventRun)}
-    # A fit samples at one Λ and moves from there; it may call this Λ by another name than the fitted one.
-    if content.get("shower", "discrete") != "discrete":
-        raise ValueError(f"{path} is a fit of another shower than Discrete QCD, whose events this command moves")
+    kind = run_of(content)
+    names, wanted = {field.name for field in dataclasses.fields(kind)}, kind.parameter
+    # A fit samples at one value and moves from there; it may call this value by another name than the fitted one.
     for name in ("reference_value", "sample_lambda", "lambda_start"):
-        if name in content and "lambda_qcd" not in content:
-            content["lambda_qcd"] = content[name]
-    missing = [name for name in ("seed", "num_events", "lambda_qcd") if not isinstance(content.get(name), int | float)]
+        if name in content and wanted not in content:
+            content[wanted] = content[name]
+    missing = [name for name in ("seed", "num_events", wanted) if not isinstance(content.get(name), int | float)]
     if missing:
         raise ValueError(
             f"{path} does not say how its events were made: no {', '.join(missing)} in config.yaml or result.json"
         )
-    return EventRun(**{name: value for name, value in content.items() if name in names and value is not None})
+    return kind(**{name: value for name, value in content.items() if name in names and value is not None})
 
 
 @dataclasses.dataclass
@@ -189,10 +189,10 @@ class _Bins:
 @dataclasses.dataclass(frozen=True)
 class MovedHistograms:
     """Densities of observables before and after moving, by name: `edges`, `original`, `moved`, `shift` and
-    their errors."""
+    their errors; `moved_from` and `moved_to`, the parameters that changed, as text."""
 
-    lambda_from: float
-    lambda_to: float
+    moved_from: str
+    moved_to: str
     num_events: int
     overflow: int
     histograms: dict[str, dict[str, np.ndarray]]
@@ -201,8 +201,8 @@ class MovedHistograms:
         """Everything as JSON values; densities per unit of the observable."""
         plain = {n: {k: v.tolist() for k, v in h.items()} for n, h in self.histograms.items()}
         return {
-            "lambda_from": self.lambda_from,
-            "lambda_to": self.lambda_to,
+            "moved_from": self.moved_from,
+            "moved_to": self.moved_to,
             "num_events": self.num_events,
             "overflow": self.overflow,
             "histograms": plain,
@@ -225,12 +225,12 @@ class MovedHistograms:
         from .. import plots
 
         h, label = self.histograms[name], get_observable(name).label
-        original = f"$\\Lambda$ = {self.lambda_from:g} GeV, original"
+        original = f"{_tex(self.moved_from)}, original"
         main, ratio = plots.data_mc_ratio(
             h["edges"],
             h["original"],
             h["original_error"],
-            {f"$\\Lambda$ = {self.lambda_to:g} GeV, moved": (h["moved"], h["moved_error"])},
+            {f"{_tex(self.moved_to)}, moved": (h["moved"], h["moved_error"])},
             xlabel=f"${label}$",
             ylabel=rf"$1/\sigma\ d\sigma/d{label}$" if len(label) < 3 else "density",
             title=f"{self.num_events:,} events",
@@ -241,10 +241,30 @@ class MovedHistograms:
         plots.save_figure(main.figure, path, ("png",))
 
 
+def _tex(text: str) -> str:
+    return text.replace("Λ", r"$\Lambda$").replace("α_s", r"$\alpha_s$")
+
+
+def said(run: AbstractEventRun, values: float | Mapping[str, float]) -> tuple[str, str]:
+    """The values of a run before and after moving, as text: `Λ = 0.2 GeV`, `α_s = 0.118, scale_factor = 1`."""
+    moved = values if isinstance(values, Mapping) else {run.parameter: values}
+    before, after = [], []
+    for name, value in moved.items():
+        own = name == run.parameter
+        symbol, unit = (run.symbol, f" {run.unit}".rstrip()) if own else (name.replace("_", " "), "")
+        before.append(f"{symbol} = {getattr(run, name):g}{unit}")
+        after.append(f"{symbol} = {value:g}{unit}")
+    return ", ".join(before), ", ".join(after)
+
+
 def moved_histograms(
-    stored: StoredRun, lambda_qcd: float, names: tuple[str, ...], *, on_chunk: Callable[[int], None] | None = None
+    stored: StoredRun,
+    values: float | Mapping[str, float],
+    names: tuple[str, ...],
+    *,
+    on_chunk: Callable[[int], None] | None = None,
 ) -> MovedHistograms:
-    """Histograms of a stored run before and after moving, summed batch by batch.
+    """Histograms of a stored run before and after moving to another Λ or α_s, or values by name; batch by batch.
 
     Published binnings where there are any, else 50 bins between the bounds of the observable.
     """
@@ -254,20 +274,20 @@ def moved_histograms(
     overflow = 0
     for start in range(0, run.num_events, size):
         count = min(size, run.num_events - start)
-        # Always a whole batch, and both from one compiled program: at Λ itself the weights are 1.
-        pair = [stored.events(start, size, scale) for scale in (run.lambda_qcd, lambda_qcd)]
-        values = [np.asarray(observe(e.momenta, e.mask), float)[:count] for e in pair]
+        # Always a whole batch, and both from one compiled program: at its own values the weights are 1.
+        pair = [stored.events(start, size, at) for at in (run.value, values)]
+        found = [np.asarray(observe(e.momenta, e.mask), float)[:count] for e in pair]
         weights = [np.asarray(e.weight, float)[:count] for e in pair]
         overflow += int(np.asarray(pair[1].overflow)[:count].sum())
         for k, name in enumerate(names):
-            sums[name].add((values[0][:, k], values[1][:, k]), (weights[0], weights[1]))
+            sums[name].add((found[0][:, k], found[1][:, k]), (weights[0], weights[1]))
         if on_chunk is not None:
             on_chunk(start + count)
-    found = {}
+    densities = {}
     for name, one in sums.items():
         widths = np.diff(one.edges)
-        found[name] = {"edges": one.edges, **{key: value / widths for key, value in one.result().items()}}
-    return MovedHistograms(float(run.lambda_qcd), float(lambda_qcd), run.num_events, overflow, found)
+        densities[name] = {"edges": one.edges, **{key: value / widths for key, value in one.result().items()}}
+    return MovedHistograms(*said(run, values), run.num_events, overflow, densities)
 
 
 def binning(name: str) -> np.ndarray:
@@ -280,4 +300,4 @@ def binning(name: str) -> np.ndarray:
         return np.arange(low, 41) - 0.5 if high is None else np.linspace(low, high, 51)
 
 
-__all__ = ["MovedHistograms", "StoredRun", "binning", "moved_histograms", "open_run"]
+__all__ = ["MovedHistograms", "StoredRun", "binning", "moved_histograms", "open_run", "said"]

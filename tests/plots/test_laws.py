@@ -34,6 +34,11 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
         {"xlabel": "$1-T$", "title": r"$\Lambda$ moved"},
         2,
     ),
+    "uncertainty_band": (
+        (EDGES, HEIGHTS, {"scale": (0.9 * HEIGHTS, 1.1 * HEIGHTS), "coupling": (0.98 * HEIGHTS, 1.02 * HEIGHTS)}),
+        {"xlabel": "$1-T$", "ylabel": "density", "data": 1.05 * HEIGHTS, "data_error": ERRORS, "title": "bands"},
+        2,
+    ),
     "profile_scan": (
         (SCAN, ((SCAN - 0.21) / 0.01) ** 2),
         {"best": 0.21, "interval": (0.2, 0.22), "hessian_error": 0.011, "label": r"$\Lambda$ [GeV]"},

@@ -23,7 +23,7 @@ from jaxhep.reference import read_yoda
 from jaxhep.shower import DipoleShower
 from jaxhep.simulator import generate, with_parameters
 from tests.shower.dipole_oracles import first_branching, fixed_order
-from tests.shower.oracles import ENERGY, FALSE_ALARM, PULL, check_frequencies
+from tests.shower.oracles import ENERGY, FALSE_ALARM, PULL, check_frequencies, check_pull
 
 GAPS = Path(__file__).parents[3] / "shared" / "reference" / "peer-mc" / "gaps_v1_paper_gpu.yoda"
 
@@ -95,8 +95,22 @@ def test_fixed_order_coefficients():
         terms = 2 * math.pi * contribution * np.asarray(values[name], float)
         error = terms.std() / math.sqrt(count)
         pull = (terms.mean() - fixed_order(ENERGY, cutoff, shape)) / error
+        print(f"{name}: {terms.mean():.4f} ± {error:.4f}, with this cut-off {fixed_order(ENERGY, cutoff, shape):.4f}")
         assert abs(pull) < PULL, (name, pull)
         assert error < 0.025 * published
+    # Double logarithm at fixed coupling: no emission with probability exp(−R), R = α_s/2π · C_F (L² − 3L + const).
+    terms = 2 * math.pi * contribution * (np.asarray(values["one_minus_thrust"]) > 0)
+
+    def exponent(cutoff):
+        return fixed_order(ENERGY, cutoff, lambda x1, x2: 1 + 0 * x1)
+
+    check_pull(terms.mean(), terms.std() / math.sqrt(count), exponent(cutoff))
+    print(f"R/(α_s/2π): {terms.mean():.3f} ± {terms.std() / math.sqrt(count):.3f}, quadrature {exponent(cutoff):.3f}")
+    # L grows by 2 from one to the next.
+    deep = 0.03
+    low, middle, high = (exponent(deep * factor) for factor in (math.e, 1, 1 / math.e))
+    assert (high - 2 * middle + low) / 8 == pytest.approx(4 / 3, rel=1e-3)
+    assert (high - low) / 4 - 2 * 4 / 3 * math.log(ENERGY**2 / deep**2) == pytest.approx(-3 * 4 / 3, rel=2e-3)
 
 
 def test_without_flavours_there_are_gluons_only():
@@ -124,6 +138,7 @@ def test_multiplicity_grows():
     changes: list[dict] = [{"cutoff": 4.0}, {"energy": 200.0}, {"alpha_s": 0.135}, {"scale_factor": 0.5}]
     for shower in [*(with_parameters(showers[0], change) for change in changes), showers[1]]:
         more = partons(shower)
+        print(f"partons: {float(base[0]):.4f} to {float(more[0]):.4f} ± {math.sqrt(float(more[1]) / count):.4f}")
         assert float(more[0] - base[0]) > PULL * math.sqrt(float(more[1] + base[1]) / count)
 
 
@@ -134,7 +149,7 @@ def test_multiplicity_grows():
 
 def gaps_observables(event):
     p, mask = event.momenta, event.mask
-    scales = durham_merging_scales(p, mask, 5)
+    scales = durham_merging_scales(p, mask, 6)
     return {
         "n": jnp.sum(mask),
         "tvalue": one_minus_thrust(p, mask),
@@ -142,7 +157,7 @@ def gaps_observables(event):
         "ljm": jnp.sqrt(light_jet_mass(p, mask)),
         "wjb": wide_broadening(p, mask),
         "njb": narrow_broadening(p, mask),
-        **{f"log10y{m - 1}{m}": jnp.log10(jnp.maximum(scales[m - 3], 1e-30)) for m in (3, 4, 5)},
+        **{f"log10y{m - 1}{m}": jnp.log10(jnp.maximum(scales[m - 3], 1e-30)) for m in (3, 4, 5, 6)},
     }
 
 
@@ -153,14 +168,14 @@ def test_distributions_of_gaps():
     sample = generate(shower, jax.random.key(1), count, observables=gaps_observables, chunk_size=count)
     sample = {name: np.asarray(values) for name, values in sample.items()}
     some, both = sample["n"] > 2, sample["njb"] > 1e-5
-    for name in ("tvalue", "hjm", "ljm", "wjb", "njb", "log10y23", "log10y34", "log10y45"):
+    for name in ("tvalue", "tzoomd", "hjm", "ljm", "wjb", "njb", "log10y23", "log10y34", "log10y45", "log10y56"):
         table = read_yoda(GAPS, name, normalize=True)
         edges = table.edges
         width = np.diff(edges)
         theirs, error = table.values * width, np.asarray(table.stat) * width
         least = int(name[-1]) if name.startswith("log10y") else 3
         filled = both if name in ("ljm", "njb") else some & (sample["n"] >= least)
-        counts = np.histogram(sample[name][filled], edges)[0]
+        counts = np.histogram(sample["tvalue" if name == "tzoomd" else name][filled], edges)[0]
         ours = counts / count
         variance = ours * (1 - ours) / count + error**2
         enough = (counts > 25) & (theirs > 0)

@@ -56,6 +56,28 @@ def test_small_fit_of_alpha_s(tmp_path: Path):
         assert (folder / f"{name}.png").stat().st_size > 10_000
 
 
+def test_scale_variation_by_weights_is_that_of_new_samples():
+    """The same program, data and size as the fit above: only numbers change."""
+    study = fit_event_shapes(num_events=8192, shower="dipole")
+    split = uncertainties(study, scale_factors=(0.5, 2.0))
+    assert split.scale is not None
+    assert split.scale[0] < 0 < split.scale[1]
+    # The coupling that makes up for the scale leaves almost all of the events' worth.
+    assert [one.regenerated for one in split.variations] == [False, False]
+    assert min(one.worth for one in split.variations) > 0.5
+    band = split.bands["thrust"]
+    for kind in ("scale", "parameter"):
+        assert np.all(band[f"{kind}_low"] <= band["fit"])
+        assert np.all(band["fit"] <= band[f"{kind}_high"])
+    assert np.max(band["scale_high"] / band["fit"]) > 1.02
+    shown = split.to_dict()
+    assert json.loads(json.dumps(shown))["scale_variations"][0]["factor"] == 0.5
+    # Against samples of their own: these have the Monte Carlo errors of two samples.
+    (there,) = uncertainties(study, scale_factors=(0.5,), regenerate=True).variations
+    assert there.regenerated
+    assert abs(split.variations[0].value - there.value) < 5.2 * np.sqrt(2) * split.monte_carlo
+
+
 def test_uncertainties_of_the_fit():
     study = fit_event_shapes(num_events=65_536)
     split = uncertainties(study)
