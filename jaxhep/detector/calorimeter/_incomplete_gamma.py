@@ -1,17 +1,19 @@
 r"""The regularised incomplete gamma function P(a, x) for shower profiles, in a fixed number of steps.
 
 `jax.scipy.special.gammainc` is a loop of as many turns as its slowest element needs, and its derivative in a another;
-shower shapes lie between 1 and 40, where a fixed series and a fixed continued fraction reach rounding error, fuse into
-one kernel, and give P with its derivatives together.
+shower shapes lie between 1 and 40, where a fixed series and a fixed continued fraction reach rounding error and give P with its derivatives together.
 """
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.special import gammaln
 
 from ..._types import Array, Float
 
 LARGEST_SHAPE = 40.0
+_UNROLL = 8
+"""Terms a turn of the loop: one kernel, and little to compile."""
 
 
 def _steps(dtype: jnp.dtype) -> tuple[int, int]:
@@ -24,16 +26,19 @@ def _value(shape: Float[Array, ""], x: Float[Array, "*n"]) -> Float[Array, "*n"]
     terms, levels = _steps(x.dtype)
     near = x < 12 + 0.8 * shape
     small = jnp.where(near, x, 1.0)
-    series = jnp.ones_like(x)
-    for k in range(terms, 0, -1):
-        series = 1 + series * (small * (1 / (shape + k)))
-    log_factor = shape * jnp.log(x) - x - gammaln(shape + 1)
-    factor = jnp.exp(log_factor)
-    large = jnp.where(near, 200.0, x)
+
+    def add(i: Array, series: Array) -> Array:
+        for k in range(_UNROLL):
+            series = 1 + series * (small / (shape + (terms - k - _UNROLL * i)))
+        return series
+
+    series = lax.fori_loop(0, terms // _UNROLL, add, jnp.ones_like(x))
+    factor = jnp.exp(shape * jnp.log(x) - x - gammaln(shape + 1))
+    large = jnp.where(near, 200.0, x) - shape
     tail = jnp.zeros_like(x)
     for k in range(levels, 0, -1):
-        tail = k * (k - shape) / (large + (2 * k + 1) - shape - tail)
-    return jnp.where(near, factor * series, 1 - factor * shape / (large + 1 - shape - tail))
+        tail = k * (k - shape) / (large + (2 * k + 1) - tail)
+    return jnp.where(near, factor * series, 1 - factor * shape / (large + 1 - tail))
 
 
 @jax.custom_jvp
