@@ -1,5 +1,6 @@
 """Electromagnetic calorimeters: parametrised showers as functions of geometry and noise, with derivatives."""
 
+from .features import ShowerFeatures, layer_features, shower_features
 from .gun import ParticleGun
 from .layers import Layers
 from .longitudinal import (
@@ -31,14 +32,17 @@ __all__ = [
     "RadialProfile",
     "Readout",
     "Rings",
+    "ShowerFeatures",
     "calochallenge_dataset_2",
     "draw_profile",
     "hepemshow",
     "homogeneous_calorimeter",
+    "layer_features",
     "mean_profile",
     "profile_moments",
     "radial_profile",
     "sampling_calorimeter",
+    "shower_features",
     "spot_number",
     "spot_profile",
 ]

@@ -1,7 +1,8 @@
 r"""The regularised incomplete gamma function P(a, x) for shower profiles, in a fixed number of steps.
 
-`jax.scipy.special.gammainc` is a loop of as many turns as its slowest element needs, and its derivative in a another;
-shower shapes lie between 1 and 40, where a fixed series and a fixed continued fraction reach rounding error and give P with its derivatives together.
+`jax.scipy.special.gammainc` is a loop of as many turns as its slowest element needs, and its derivative in a another.
+Shower shapes lie between 1 and 40, where a fixed series and a fixed continued fraction reach rounding error and give P
+with its derivatives together.
 """
 
 import jax

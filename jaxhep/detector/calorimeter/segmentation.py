@@ -36,6 +36,10 @@ class AbstractSegmentation(eqx.Module):
         """Raises `ValueError` if the cells were made for another number of layers."""
 
     @abc.abstractmethod
+    def centres(self, num_layers: int) -> tuple[Float[Array, "layer a b"], Float[Array, "layer a b"]]:
+        """x and y of the middle of each cell, in cm."""
+
+    @abc.abstractmethod
     def fractions(
         self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int
     ) -> Float[Array, "slice a_or_1 b"]:
@@ -61,7 +65,7 @@ class Rings(AbstractSegmentation):
     r"""Cells in azimuth and radius about the axis of the incident particle, as in the CaloChallenge data sets.
 
     The cylinder stands at the particle's point of entry and along its direction, whatever these are, so that the
-    radius is perpendicular to the shower's axis. Cells are (φ, r): `num_phi` equal sectors from 0 to 2π.
+    radius is perpendicular to the shower's axis. Cells are (φ, r): `num_phi` equal sectors from −π to π.
 
     **Arguments**
 
@@ -103,6 +107,13 @@ class Rings(AbstractSegmentation):
         if self.edges.ndim == 2 and self.edges.shape[0] != num_layers:
             raise ValueError(f"there are edges for {self.edges.shape[0]} layers, but the stack has {num_layers}")
 
+    def centres(self, num_layers: int) -> tuple[Float[Array, "layer a b"], Float[Array, "layer a b"]]:
+        """See `AbstractSegmentation.centres`; the middle of a cell is at the mean of its radii and of its azimuths."""
+        edges = jnp.broadcast_to(self.edges, (num_layers, self.edges.shape[-1]))
+        radius = (0.5 * (edges[:, 1:] + edges[:, :-1]))[:, None, :]
+        azimuth = ((jnp.arange(self.num_phi) + 0.5) / self.num_phi * 2 - 1)[:, None] * jnp.pi
+        return radius * jnp.cos(azimuth), radius * jnp.sin(azimuth)
+
     def fractions(
         self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int
     ) -> Float[Array, "slice a_or_1 b"]:
@@ -125,7 +136,7 @@ class Rings(AbstractSegmentation):
         layers = radius.shape[1] // substeps
         layer = jnp.broadcast_to(jnp.arange(radius.shape[1]) // substeps, radius.shape)
         edges = jnp.broadcast_to(self.edges, (layers, num_r + 1))
-        turn = azimuth / (2 * jnp.pi) * num_phi
+        turn = (azimuth / (2 * jnp.pi) + 0.5) * num_phi
         if self.sharing == "hard":
             ring = jnp.sum(radius[..., None] >= edges[layer], axis=-1) - 1
             ring = jnp.where(ring < 0, num_r, ring)  # inside of the first edge: outside of all cells
@@ -194,6 +205,14 @@ class Grid(AbstractSegmentation):
 
     def _size(self, substeps: int) -> Float[Array, "slice_or_1 2"]:
         return self.cell_size[None] if self.cell_size.ndim == 1 else jnp.repeat(self.cell_size, substeps, axis=0)
+
+    def centres(self, num_layers: int) -> tuple[Float[Array, "layer a b"], Float[Array, "layer a b"]]:
+        """See `AbstractSegmentation.centres`."""
+        size = jnp.broadcast_to(self.cell_size, (num_layers, 2))
+        x = (jnp.arange(self.num_x) - (self.num_x - 1) / 2) * size[:, :1]
+        y = (jnp.arange(self.num_y) - (self.num_y - 1) / 2) * size[:, 1:]
+        shape = (num_layers, self.num_x, self.num_y)
+        return jnp.broadcast_to(x[:, :, None], shape), jnp.broadcast_to(y[:, None, :], shape)
 
     def fractions(
         self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int

@@ -10,8 +10,8 @@ from ..._types import Array, Bool, Float, Int, Key, Noise, Scalar
 from ...event import Event
 from ...noise import stream, uniforms
 from ...simulator import AbstractSimulator
-from ._sampling import BOOSTS, gamma_draw
 from ._checks import not_negative, one_of, positive, real, whole
+from ._sampling import BOOSTS, gamma_draw
 from .layers import Layers
 from .longitudinal import Profile, draw_profile, mean_profile, profile_moments, spot_number, spot_profile
 from .radial import radial_profile

@@ -100,10 +100,9 @@ def material(name: str | Material) -> Material:
     if name not in MATERIALS:
         folded = {known.casefold(): known for known in MATERIALS}
         close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
-        hint = f"; did you mean {folded[close[0]]!r}" if close else ""
-        raise ValueError(
-            f"unknown material {name!r}{hint}; known are {', '.join(MATERIALS)}; any other is a Material(...)"
-        )
+        hint = f"; did you mean {folded[close[0]]!r}?" if close else ""
+        known = f"known are {', '.join(MATERIALS)}; any other is a Material(...)"
+        raise ValueError(f"unknown material {name!r}{hint} {known}" if hint else f"unknown material {name!r}; {known}")
     return MATERIALS[name]
 
 
