@@ -58,13 +58,14 @@ def test_unknown_and_wrong_materials():
 def test_mixture_rules():
     with jax.enable_x64(True):
         got = mixture({"Cu": 3.0, "Fe": 1.0}).medium("pdg")
+        values = (got.z, got.density, got.radiation_length, got.critical_energy, got.moliere_radius)
+        values = [float(v) for v in values]
     cu, fe = MATERIALS["Cu"], MATERIALS["Fe"]
     x0 = 1 / (0.75 / cu.radiation_length + 0.25 / fe.radiation_length)
     loss = 0.75 * cu.critical_energy / cu.radiation_length + 0.25 * fe.critical_energy / fe.radiation_length
     density = 1 / (0.75 / cu.density + 0.25 / fe.density)
     expected = (0.75 * 29 + 0.25 * 26, density, x0, x0 * loss, 21.2 / loss / density)
-    values = (got.z, got.density, got.radiation_length, got.critical_energy, got.moliere_radius)
-    np.testing.assert_allclose([float(v) for v in values], expected, rtol=1e-13)
+    np.testing.assert_allclose(values, expected, rtol=1e-13)
 
 
 STACKS = [
@@ -85,12 +86,13 @@ def test_stacks_of_equal_layers(passive, active, count, d_p, d_a, choice):
         thick = jnp.full(count, d_p, float), jnp.full(count, d_a, float)
         got = effective(passive, active, *thick, critical_energy=choice)
         share = sampling_fractions(passive, active, *thick, critical_energy=choice)
-    values = {
-        "z": got.z, "a": got.a, "rho": got.density, "x0": got.radiation_length, "x0_cm": got.radiation_length_cm,
-        "rm_cm": got.moliere_radius, "ec": got.critical_energy, "fs": got.sampling_frequency, "e": got.e_over_mip,
-    }  # fmt: skip
+        values = {
+            "z": got.z, "a": got.a, "rho": got.density, "x0": got.radiation_length, "x0_cm": got.radiation_length_cm,
+            "rm_cm": got.moliere_radius, "ec": got.critical_energy, "fs": got.sampling_frequency, "e": got.e_over_mip,
+        }  # fmt: skip
+        values = {name: float(value) for name, value in values.items()}
     for name, value in values.items():
-        assert float(value) == pytest.approx(want[name], rel=1e-9), name
+        assert value == pytest.approx(want[name], rel=1e-9), name
     loss = [e / m.radiation_length * m.density * d for e, m, d in zip(ec, parts, (d_p, d_a), strict=True)]
     np.testing.assert_allclose(share, loss[1] / sum(loss), rtol=1e-12)
 

@@ -190,7 +190,7 @@ def test_features_against_loops():
         showers = np.random.default_rng(0).uniform(-0.3, 1, (4, binning.num_voxels)).clip(0)
         showers[3] = 0
         with jax.enable_x64(True):
-            got = cc.high_level_features(showers, binning, 0.5)
+            got = [np.asarray(leaf) for leaf in jax.tree.leaves(cc.high_level_features(showers, binning, 0.5))]
         for event in range(4):
             place = 0
             for index, layer in enumerate(binning.filled):
@@ -207,7 +207,7 @@ def test_features_against_loops():
                 centres, squares = sums[1:4] / (total + 1e-16), sums[4:] / (total + 1e-16)
                 widths = np.sqrt(np.clip(squares - centres**2, 0, None))
                 want = [total, *centres, *widths, 1 - above / layer.num_voxels]
-                have = [leaf[event, index] for leaf in jax.tree.leaves(got)]
+                have = [leaf[event, index] for leaf in got]
                 np.testing.assert_allclose(have, want, rtol=1e-12, atol=2e-8)
     with pytest.raises(ValueError, match="have 5 voxels"):
         cc.high_level_features(np.ones(5), binning)

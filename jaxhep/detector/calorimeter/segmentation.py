@@ -121,7 +121,7 @@ class Rings(AbstractSegmentation):
         edges = self.edges[None] if self.edges.ndim == 1 else jnp.repeat(self.edges, substeps, axis=0)
         wide = RadialProfile(radial.core[:, None], radial.tail[:, None], radial.probability[:, None])
         inside = wide.contained(jnp.broadcast_to(edges / scale, (radial.core.shape[0], edges.shape[1])))
-        return jnp.diff(inside, axis=-1)[:, None, :] / self.num_phi
+        return jnp.maximum(jnp.diff(inside, axis=-1), 0)[:, None, :] / self.num_phi
 
     def deposit(
         self,
@@ -228,7 +228,8 @@ class Grid(AbstractSegmentation):
         total = jnp.zeros((), x.dtype)
         for radius, part in ((radial.core, radial.probability), (radial.tail, 1 - radial.probability)):
             corners = _corner(x, y, radius * scale, axis.slope)
-            total = total + part[:, None, None] * jnp.diff(jnp.diff(corners, axis=1), axis=2)
+            # Far from the axis rounding could leave a little less than nothing.
+            total = total + part[:, None, None] * jnp.maximum(jnp.diff(jnp.diff(corners, axis=1), axis=2), 0)
         return total
 
     def deposit(
