@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Float, Key
+from .._types import Array, Key
 from ..detector.calorimeter import Calorimeter, Rings, ShowerFeatures, layer_features
 from ..simulator import AbstractSimulator, Chain, generate
 from ._errors import (
@@ -303,14 +303,12 @@ def binning_of(simulator: AbstractSimulator, *, name: str = "electron", pdg_id: 
     return Binning(name, pdg_id, tuple(LayerBins(i, row, rings.num_phi) for i, row in enumerate(rows)))
 
 
-def high_level_features(
-    showers: Float[Array, "*batch voxel"], binning: Binning, threshold: float = 0.0
-) -> ShowerFeatures:
+def high_level_features(showers: Any, binning: Binning, threshold: float = 0.0) -> ShowerFeatures:
     r"""Layer energies, centres, widths and sparsity as the challenge defines them, of each layer that has voxels.
 
     x = r cos α (its "η") and y = r sin α ("φ") of the middle of each voxel, in mm.
 
-    **Arguments**: `showers` in GeV or MeV; `threshold` in the same unit.
+    **Arguments**: `showers` (…, voxel), a NumPy or JAX array in GeV or MeV; `threshold` in the same unit.
 
     **Returns** `ShowerFeatures` with fields (…, filled layer). The challenge leaves out x and y in layers with one
     sector; here they are the constants that follow from its one α = 0.

@@ -140,7 +140,7 @@ def read_binning(path: str | Path, particle: str | None = None) -> Binning:
         eta = tuple(_number(file, "Bin", key, chosen.get(key), int) for key in ("etaMin", "etaMax"))
     try:
         pdg_id = _number(file, "Bin", "pid", chosen.get("pid"), int)
-        return Binning(chosen.get("name") or "", pdg_id, tuple(layers), eta)  # type: ignore[arg-type]
+        return Binning(chosen.get("name") or "", pdg_id, tuple(layers), eta)
     except ValueError as error:
         if isinstance(error, EventFileError):
             raise
@@ -157,7 +157,7 @@ def _need(file: Path, label: str, element: Any, key: str) -> list[str]:
 
 def _number(file: Path, label: str, key: str, text: str | None, kind: type) -> Any:
     try:
-        return kind(text)  # type: ignore[arg-type]
+        return kind(text)
     except (TypeError, ValueError) as error:
         raise EventFileError(file, f"{label}: {key} holds {text!r}, which is no number") from error
 

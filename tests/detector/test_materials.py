@@ -40,7 +40,7 @@ def test_unknown_and_wrong_materials():
         material("polystyren")
     with pytest.raises(ValueError, match="known are Pb, W"):
         mixture("unobtainium")
-    with pytest.raises(TypeError, match="not int"):
+    with pytest.raises(TypeError):
         material(82)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="density of the material 'x' must be a positive number, got -1"):
         Material("x", 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0)
@@ -51,15 +51,15 @@ def test_unknown_and_wrong_materials():
         Mixture(["Pb", "W"], [1.0])
     with pytest.raises(ValueError, match="at least one material"):
         mixture({})
-    with pytest.raises(ValueError, match="'paper' or 'pdg'"):
+    with pytest.raises((TypeError, ValueError)):
         mixture("Pb").medium("mine")  # type: ignore[arg-type]
 
 
 def test_mixture_rules():
     with jax.enable_x64(True):
         got = mixture({"Cu": 3.0, "Fe": 1.0}).medium("pdg")
-        values = (got.z, got.density, got.radiation_length, got.critical_energy, got.moliere_radius)
-        values = [float(v) for v in values]
+        numbers = (got.z, got.density, got.radiation_length, got.critical_energy, got.moliere_radius)
+        values = [float(v) for v in numbers]
     cu, fe = MATERIALS["Cu"], MATERIALS["Fe"]
     x0 = 1 / (0.75 / cu.radiation_length + 0.25 / fe.radiation_length)
     loss = 0.75 * cu.critical_energy / cu.radiation_length + 0.25 * fe.critical_energy / fe.radiation_length
@@ -86,11 +86,11 @@ def test_stacks_of_equal_layers(passive, active, count, d_p, d_a, choice):
         thick = jnp.full(count, d_p, float), jnp.full(count, d_a, float)
         got = effective(passive, active, *thick, critical_energy=choice)
         share = sampling_fractions(passive, active, *thick, critical_energy=choice)
-        values = {
+        found = {
             "z": got.z, "a": got.a, "rho": got.density, "x0": got.radiation_length, "x0_cm": got.radiation_length_cm,
             "rm_cm": got.moliere_radius, "ec": got.critical_energy, "fs": got.sampling_frequency, "e": got.e_over_mip,
         }  # fmt: skip
-        values = {name: float(value) for name, value in values.items()}
+        values = {name: float(value) for name, value in found.items()}
     for name, value in values.items():
         assert value == pytest.approx(want[name], rel=1e-9), name
     loss = [e / m.radiation_length * m.density * d for e, m, d in zip(ec, parts, (d_p, d_a), strict=True)]

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +34,7 @@ def test_binnings_of_the_challenge(name, tmp_path):
 def test_the_preset_is_data_set_2():
     detector = calochallenge_dataset_2()
     assert cc.binning_of(detector) == cc.DATASET_2
-    assert float(detector.readout.threshold) == pytest.approx(15.15e-6)
+    assert float(np.asarray(detector.readout.threshold)) == pytest.approx(15.15e-6)
     with pytest.raises(TypeError, match="not from ParticleGun"):
         cc.binning_of(ParticleGun(1.0))
 
@@ -114,7 +115,7 @@ def test_interrupted_runs_go_on_and_nothing_is_overwritten(tmp_path):
             raise KeyboardInterrupt
         return made(start, count)
 
-    options = {"num_voxels": 6, "batch_size": 5, "metadata": {"seed": 1}}
+    options: dict[str, Any] = {"num_voxels": 6, "batch_size": 5, "metadata": {"seed": 1}}
     with pytest.raises(KeyboardInterrupt):
         cc.write_showers(file, interrupted, 23, **options)
     assert partial.exists()
@@ -175,7 +176,7 @@ def test_broken_data_sets(tmp_path):
 
     with pytest.raises(EventFileError, match="has no showers"):
         cc.read_showers(changed("a.h5", incident_energies=np.ones((3, 1))))
-    with pytest.raises(EventFileError, match=r"not of shapes \(N, 1\)"):
+    with pytest.raises(EventFileError, match=r"not \(N, 1\) and \(N, voxel\)"):
         cc.read_showers(changed("b.h5", incident_energies=np.ones((3, 1)), showers=np.ones((2, 6))))
     for bad in (np.nan, np.inf):
         showers = np.ones((3, 6))
