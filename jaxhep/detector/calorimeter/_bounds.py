@@ -21,7 +21,7 @@ def capped(x: Float[Array, "..."], start: float, most: float) -> Float[Array, ".
     return most - floored(most - x, most - start)
 
 
-def probability(x: Float[Array, "..."], lowest: float = 0.005, highest: float = 0.995) -> Float[Array, "..."]:
+def probability(x: Float[Array, "..."], lowest: float = 0.005, highest: float = 0.999) -> Float[Array, "..."]:
     """x where lowest ≤ x ≤ highest, continued within (0, 1)."""
     return jnp.where(x < 0.5, floored(x, lowest), 1 - floored(1 - x, 1 - highest))
 

@@ -49,7 +49,7 @@ def radial_profile(medium: Medium, energy: Scalar, relative_depth: Float[Array, 
     \(R_C=z_1+z_2\tau\), \(R_T=k_1(e^{k_3(\tau-k_2)}+e^{k_4(\tau-k_2)})\), \(p=p_1\exp(\frac{p_2-\tau}{p_3}-
     \exp\frac{p_2-\tau}{p_3})\); for sampling calorimeters \(R_C-0.0203(1-\hat e)+0.0397e^{-\tau}/F_S\),
     \(R_T-0.14(1-\hat e)-0.495e^{-\tau}/F_S\), \(p+(1-\hat e)(0.348-0.642e^{-(\tau-1)^2}/F_S)\). The constants hold ln E
-    with E in GeV. Continued smoothly where R_C < 0.005, R_T < 0.05, p outside [0.005, 0.995] and τ > 15.
+    with E in GeV. Continued smoothly where R_C < 0.005, R_T < 0.05, p outside [0.005, 0.999] and τ > 15.
 
     **Arguments**: `energy` in GeV; `relative_depth` τ ≥ 0 (`Profile.relative_depth`).
 
