@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import _common, _report, dipole, floor, moving, shower
+from benchmarks import _common, _report, calorimeter, dipole, floor, moving, shower
 from benchmarks._common import Options, Row, Skip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +40,12 @@ def test_shower():
     check_rows(rows, RATES | {"peak_mb", "before_mb", "time_ratio", "cpu_ratio"})
     assert [row.name for row in rows] == ["smooth, plain", "smooth, gradient", "smooth, gradient / plain"]
     assert set(rows[0].values) >= RATES | {"compile_s", "spread_percent", "peak_mb"}
+
+
+def test_calorimeter():
+    rows = calorimeter.measure("10×5×5 cells, plain", TINY)
+    check_rows(rows, RATES | {"bytes_per_event", "bytes_floor_ns", "reached_percent"})
+    assert rows[0].values["bytes_per_event"] == 4 * 251
 
 
 def test_moving():

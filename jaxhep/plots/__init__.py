@@ -3,6 +3,7 @@
 from jaxhep.plots._save import save_figure
 from jaxhep.plots.band import uncertainty_band
 from jaxhep.plots.benchmark import benchmark_bars
+from jaxhep.plots.calorimeter import longitudinal_profile, shower_picture
 from jaxhep.plots.comparison import data_mc_ratio, moved_vs_regenerated
 from jaxhep.plots.fits import contour_plot, profile_scan
 from jaxhep.plots.gradients import gradient_check, template_derivative
@@ -15,11 +16,13 @@ __all__ = [
     "correlation_matrix",
     "data_mc_ratio",
     "gradient_check",
+    "longitudinal_profile",
     "lund_plane",
     "moved_vs_regenerated",
     "profile_scan",
     "pull_histogram",
     "save_figure",
+    "shower_picture",
     "template_derivative",
     "uncertainty_band",
 ]

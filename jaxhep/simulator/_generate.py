@@ -17,7 +17,7 @@ from ..noise import sobol
 from ..parallel import over_devices
 from ._base import AbstractSimulator, same_structure
 
-Observe = Callable[[Event], Any]
+Observe = Callable[[Any], Any]
 NoiseKind = Literal["random", "sobol"]
 
 _BLOCK = 2048

@@ -62,6 +62,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
     "lund_plane": ((KT, RAPIDITY, np.ones(500), 91.2, 0.2), {"bins": 15, "title": "emissions"}, 1),
     "correlation_matrix": ((["a", "b"], np.array([[1.0, -0.3], [-0.3, 1.0]])), {"title": "correlations"}, 1),
     "pull_histogram": ((RNG.normal(size=200),), {"title": "pulls"}, 1),
+    "longitudinal_profile": ((EDGES, HEIGHTS, ERRORS), {"expected": 1.1 * HEIGHTS, "title": "10 GeV"}, 1),
+    "shower_picture": (
+        (np.outer(HEIGHTS, [1.0, 0.2, 1e-9]), EDGES, np.array([0.0, 1.0, 2.0, 5.0])), {"title": "electron"}, 1
+    ),
     "benchmark_bars": ((["a", "b"], np.array([2e6, 2e4])), {"reference": "b", "rate_error": ERRORS[:2]}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
