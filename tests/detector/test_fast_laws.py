@@ -1,0 +1,351 @@
+"""Laws of the whole-event detector: bookkeeping, symmetries, transformations, limits and edges."""
+
+import inspect
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxhep.detector import Detector, lep_like, lhc_like
+from jaxhep.detector.fast import Kind, Solenoid, classify
+from jaxhep.simulator import Chain, get_parameters, moved, with_parameters
+from tests.detector.fast_samples import IDS, Gun, fill, guns, make_event, perfect, single
+
+KEY = jax.random.key(11)
+
+
+@eqx.filter_jit
+def detect(detector, noise, events):
+    return jax.vmap(detector)(noise, events)
+
+
+def noise_of(detector, count, seed=1):
+    return jax.vmap(detector.sample_noise)(jax.random.split(jax.random.key(seed), count))
+
+
+@pytest.fixture(scope="module")
+def lep():
+    return lep_like(particles=len(IDS))
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return perfect(particles=len(IDS))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """512 events of the gun, all within the acceptance."""
+    return guns(512)
+
+
+def test_a_perfect_detector_keeps_the_books(exact, batch):
+    result = detect(exact, noise_of(exact, 512), batch)
+    found = result.history
+    visible = np.array([i != 12 for i in IDS])
+    charged = np.array([abs(i) in (211, 13, 11) for i in IDS])
+    np.testing.assert_array_equal(found.tracks.mask, np.broadcast_to(charged, (512, len(IDS))))
+    np.testing.assert_allclose(found.tracks.momenta[:, charged], batch.momenta[:, charged], rtol=2e-5, atol=2e-5)
+    energy = np.asarray(batch.momenta[..., 0])
+    # Towers: what was deposited, all of it (particles of more than 1 GeV here reach the calorimeter or curl up).
+    showers = np.array([abs(i) not in (12, 13) for i in IDS])
+    reached = np.asarray(found.tracks.reaches)
+    deposited = (energy * reached)[:, showers].sum(axis=1)
+    towers = np.asarray(found.ecal.energy.sum(axis=1) + found.hcal.energy.sum(axis=1))
+    np.testing.assert_allclose(towers, deposited, rtol=1e-5)
+    electromagnetic = (energy * reached) @ np.array([0.3, 0.3, 1, 1, 0.3, 0, 0, 1])
+    np.testing.assert_allclose(found.ecal.energy.sum(axis=1), electromagnetic, rtol=1e-5)
+    # Energy flow: each visible energy once. Towers are massless, which the momenta below show.
+    np.testing.assert_allclose(found.visible_energy, energy[:, visible].sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(result.momenta[..., 0].sum(axis=1), found.visible_energy, rtol=1e-5)
+    np.testing.assert_allclose(-result.momenta[..., 1:].sum(axis=1), found.missing, atol=1e-4)
+    np.testing.assert_array_equal(result.mask.sum(axis=1), found.num_objects)
+    assert not np.any(result.overflow)
+    assert np.all(np.asarray(result.momenta)[~np.asarray(result.mask)] == 0)
+    # Missing momentum closes: what is missing is what the visible particles lack, up to the size of a tower (0.9° in
+    # the ECAL, 3.75° in the HCAL) and the mass of the K⁰.
+    want = -np.asarray(batch.momenta)[:, visible, 1:].sum(axis=1)
+    error = np.linalg.norm(np.asarray(found.missing) - want, axis=1)
+    neutral = energy[:, 2:5].sum(axis=1)
+    assert np.all(error < 0.04 * neutral + 0.2)
+    assert np.median(error) < 0.1
+
+
+def test_invisible_particles_leave_nothing(lep):
+    momenta = np.array([[5.0, 3, 0, 4]] * len(IDS))
+    event = make_event(momenta, (12, -12, 14, -14, 16, -16, 1000022, 12))
+    result = lep(lep.sample_noise(KEY), event)
+    assert int(result.mask.sum()) == 0
+    assert float(result.history.visible_energy) == 0
+    np.testing.assert_array_equal(result.history.missing, 0)
+    assert float(result.weight) == 1
+
+
+def test_order_of_the_particles_does_not_matter(exact, batch):
+    noise = noise_of(exact, 512)
+    order = np.array([5, 2, 7, 0, 3, 6, 1, 4])
+    turned = eqx.tree_at(
+        lambda e: (e.momenta, e.pdg_id), batch, (batch.momenta[:, order], batch.pdg_id[:, order])
+    )
+    first, second = detect(exact, noise, batch), detect(exact, noise, turned)
+    for name in ("missing", "visible_energy"):
+        np.testing.assert_allclose(getattr(first.history, name), getattr(second.history, name), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(first.history.num_objects, second.history.num_objects)
+    images = [np.asarray(jax.vmap(lambda t: t.image(42, 96))(r.history.hcal)) for r in (first, second)]
+    np.testing.assert_allclose(images[0], images[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(images[0].sum(axis=(1, 2)), first.history.hcal.energy.sum(axis=1), rtol=1e-5)
+
+
+def test_turning_the_event_by_whole_towers_turns_the_result(lep, batch):
+    """A sixteenth of a turn is 25 towers of the ECAL and 6 of the HCAL."""
+    noise = noise_of(lep, 512)
+    angle = np.pi / 8
+    rotation = np.eye(4)
+    rotation[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, batch)
+        turned = eqx.tree_at(lambda e: e.momenta, double, double.momenta @ rotation.T)
+        first, second = detect(lep, noise, double), detect(lep, noise, turned)
+    np.testing.assert_allclose(first.momenta @ rotation.T, second.momenta, atol=1e-9)
+    for layer, columns in (("ecal", 400), ("hcal", 96)):
+        a, b = getattr(first.history, layer), getattr(second.history, layer)
+        np.testing.assert_allclose(a.energy, b.energy, atol=1e-9)
+        step = (np.asarray(b.column) - np.asarray(a.column))[np.asarray(a.mask)] % columns
+        assert np.all(step == columns // 16)
+    np.testing.assert_array_equal(first.weight, second.weight)
+
+
+def test_jit_eager_and_vmap_agree_in_both_precisions(lep, batch):
+    noise = noise_of(lep, 512)
+    many = detect(lep, noise, batch)
+    one = jax.tree.map(lambda x: x[3], (noise, batch))
+    eager = lep(*one)
+    same = jax.tree.map(lambda x: x[3], many)
+    for a, b in zip(jax.tree.leaves(eager), jax.tree.leaves(same), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    assert many.momenta.dtype == jnp.float32
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, batch)
+        fine = detect(lep, noise, double)
+    assert fine.momenta.dtype == jnp.float64
+    # A particle at a threshold or an edge may fall on the other side in the other precision; none does by much.
+    np.testing.assert_allclose(fine.history.visible_energy, many.history.visible_energy, rtol=1e-3)
+
+
+def test_noise_belongs_to_particles_not_to_the_size_of_the_event(lep):
+    """Padding an event, or a detector that holds more, changes nothing."""
+    event = jax.tree.map(lambda x: x[0], guns(1))
+    large = lep_like(particles=20)
+    noise = large.sample_noise(KEY)
+    padded = make_event(
+        jnp.concatenate([event.momenta, jnp.zeros((4, 4))]), (*IDS, 0, 0, 0, 0), [True] * len(IDS) + [False] * 4
+    )
+    a, b = large(noise, event), large(noise, padded)
+    np.testing.assert_allclose(a.history.missing, b.history.missing, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(a.momenta[:10], b.momenta[:10], rtol=1e-6)
+    assert not bool(b.history.unknown)
+
+
+def test_a_track_replaces_its_shower_and_a_lost_one_does_not():
+    """A pion with a track is one object; without, its showers are two neutral ones in their towers' directions."""
+    detector = perfect(particles=1)
+    events = single(211, 10.0, 0.3, 2)
+    noise = noise_of(detector, 2)
+    kept = detect(detector, noise, events)
+    assert kept.history.num_objects.tolist() == [1, 1]
+    lost = detect(fill(detector, {"plateau": 0.0}), noise, events)
+    assert np.all(np.asarray(lost.history.num_objects) >= 2)
+    np.testing.assert_allclose(lost.history.visible_energy, kept.history.visible_energy, rtol=1e-5)
+    assert set(np.asarray(lost.pdg_id[0]).tolist()) == {22, 130, 0}
+
+
+def test_solenoid_against_a_traced_helix():
+    """Steps of 0.1 mm along the helix, until it leaves the cylinder."""
+    coil = Solenoid(field=3.8, radius=1.29, half_length=3.0)
+    cases = [(0.8, 0.2, 1), (1.0, 1.0, -1), (2.0, 2.0, 1), (5.0, 1.6, 1), (50.0, 0.0, -1), (0.6, 2.2, -1), (3.0, 1.5, 0)]
+    pt, eta, charge = (np.array(column) for column in zip(*cases, strict=True))
+    turn, stretch, reaches = coil(jnp.asarray(pt), jnp.asarray(np.sinh(eta)), jnp.asarray(charge))
+    for i, (p, e, q) in enumerate(cases):
+        s = np.arange(0, 12, 1e-4)  # transverse path in m
+        k = q * 0.299792458 * 3.8 / p
+        x, y = (s, 0 * s) if q == 0 else (np.sin(k * s) / k, (np.cos(k * s) - 1) / k)
+        z = s * np.sinh(e)
+        end = np.argmax((np.hypot(x, y) > 1.29) | (np.abs(z) > 3.0))
+        assert end > 0
+        assert float(turn[i]) == pytest.approx(-np.arctan2(y[end], x[end]), abs=3e-4)
+        assert float(stretch[i]) * np.sinh(e) == pytest.approx(z[end] / np.hypot(x[end], y[end]), rel=1e-3, abs=1e-6)
+        assert float(reaches[i]) == pytest.approx(1)
+    # Below 0.2998 · 3.8 · 1.29/2 = 0.735 GeV a central particle curls up.
+    _, _, shares = coil(jnp.array([0.72, 0.74, 0.80]), jnp.zeros(3), jnp.ones(3, int))
+    assert float(shares[0]) == 0
+    assert 0 < float(shares[1]) < 1
+    assert float(shares[2]) == 1
+
+
+def test_moving_the_efficiency_reweights(lep, batch):
+    chain = Chain(Gun(), lep)
+    noise = jax.vmap(chain.sample_noise)(jax.random.split(KEY, 64))
+    new = {"plateau": jnp.full_like(lep.tracks.plateau, 0.9)}
+    base = jax.vmap(chain)(noise)
+    other = moved(chain, noise, new)
+    np.testing.assert_array_equal(base.history.tracks.mask, other.history.tracks.mask)
+    np.testing.assert_array_equal(base.weight, 1)
+    before = np.asarray(jax.vmap(chain.stages[0])(noise[0]).momenta)
+    charged = [i for i, pdg in enumerate(IDS) if abs(pdg) in (211, 13, 11)]
+    pt = np.hypot(before[:, charged, 1], before[:, charged, 2])
+    eta = np.arcsinh(before[:, charged, 3] / pt)
+    species = jnp.asarray([2, 2, 1, 0])
+    ratio = 1.0
+    changed = with_parameters(lep, new)
+    for i in range(4):
+        old, now = (
+            np.asarray(d.tracks.efficiency(jnp.asarray(pt[:, i]), jnp.asarray(eta[:, i]), jnp.full(64, species[i])))
+            for d in (lep, changed)
+        )
+        found = np.asarray(base.history.tracks.mask)[:, charged[i]]
+        ratio = ratio * np.where(found, now / old, (1 - now) / (1 - old))
+    np.testing.assert_allclose(other.weight, ratio, rtol=1e-4)
+    assert np.unique(np.round(ratio, 3)).size > 2
+
+
+def test_capacity_is_reported():
+    detector = perfect(particles=len(IDS), capacity=3)
+    result = detect(detector, noise_of(detector, 4), guns(4))
+    assert np.all(result.overflow)
+    assert result.momenta.shape == (4, 3, 4)
+    assert np.all(np.asarray(result.history.num_objects) > 3)
+    # The sums are complete all the same.
+    whole = perfect(particles=len(IDS))
+    more = detect(whole, noise_of(detector, 4), guns(4))
+    np.testing.assert_allclose(result.history.missing, more.history.missing, rtol=1e-5)
+    np.testing.assert_allclose(result.momenta, more.momenta[:, :3], rtol=1e-6)
+
+
+def test_an_unknown_particle_is_a_flagged_neutral_hadron(exact):
+    event = jax.tree.map(lambda x: x[0], guns(1))
+    noise = exact.sample_noise(KEY)
+    strange = eqx.tree_at(lambda e: e.pdg_id, event, event.pdg_id.at[0].set(9900041))
+    neutral = eqx.tree_at(lambda e: e.pdg_id, event, event.pdg_id.at[0].set(130))
+    a, b, c = (exact(noise, e) for e in (strange, neutral, event))
+    assert bool(a.history.unknown)
+    assert not bool(b.history.unknown)
+    assert not bool(c.history.unknown)
+    np.testing.assert_array_equal(a.momenta, b.momenta)
+
+
+@pytest.mark.parametrize("preset", [lep_like, lhc_like])
+def test_gradients_are_finite_at_the_edges(preset):
+    """Nothing there, at rest, on the axis, very soft, masked, at the looper's limit, and two on top of each other."""
+    detector = preset(particles=8)
+    momenta = jnp.array(
+        [[0.0, 0, 0, 0], [0.14, 0, 0, 0], [5.0, 0, 0, 5], [1e-6, 1e-6, 0, 0], [3.0, 3, 0, 0],
+         [0.5, 0.4161, 0, 0], [5.0, 0, 3, 4], [5.0, 0, 3, 4]]
+    )  # fmt: skip
+    event = make_event(momenta, (22, 211, 211, -211, 22, 211, 22, -11), [True] * 4 + [False] + [True] * 3)
+    empty = make_event(jnp.zeros((8, 4)), (0,) * 8, [False] * 8)
+    noise = detector.sample_noise(KEY)
+
+    @jax.jit
+    def total(detector, momenta, event):
+        result = detector(noise, eqx.tree_at(lambda e: e.momenta, event, momenta))
+        found = result.history
+        return result.weight * (found.visible_energy + jnp.sum(found.missing**2) + jnp.sum(result.momenta**2))
+
+    for one in (event, empty):
+        gradient = jax.grad(total, argnums=(0, 1))(detector, one.momenta, one)
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+    assert int(detector(noise, empty).mask.sum()) == 0
+    # The masked photon of 3 GeV is not seen.
+    assert not np.any(np.isclose(np.asarray(detector(noise, event).momenta[:, 0]), 3.0, atol=0.5))
+
+
+def test_classification_against_pythia():
+    pythia8 = pytest.importorskip("pythia8mc")
+    from jaxhep.detector.fast import particles
+
+    data = pythia8.Pythia("", False).particleData
+    ids = [int(i) for i in particles._IDS if data.isParticle(int(i))]
+    assert len(ids) > 60
+    both = np.array(ids + [-i for i in ids if data.hasAnti(i)])
+    found = classify(jnp.asarray(both))
+    parton = np.isin(np.asarray(found.kind), [Kind.PARTON])
+    want = np.array([round(data.chargeType(int(i)) / 3) for i in both])
+    np.testing.assert_array_equal(np.asarray(found.charge)[~parton], want[~parton])
+    np.testing.assert_array_equal(parton, [abs(int(i)) < 10 or i == 21 for i in both])
+    for name, kinds in (("isLepton", (Kind.INVISIBLE, Kind.ELECTRON, Kind.MUON)),):
+        leptons = np.array([getattr(data, name)(int(i)) and abs(int(i)) not in (15, 17, 18) for i in both])
+        assert np.all(np.isin(np.asarray(found.kind)[leptons], kinds))
+    assert np.all(found.known)
+
+
+def unchecked(kind, **arguments):
+    """The constructor as a user meets it, without the shape checks of the tests."""
+    inspect.unwrap(kind.__init__)(object.__new__(kind), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(plateau=1.2), "between 0 and 1"),
+        (dict(plateau=((0.9,), (0.9,))), "shape"),
+        (dict(curvature=-0.1), "not negative"),
+        (dict(multiple_scattering=float("nan")), "not negative"),
+        (dict(eta_max=0.0), "positive"),
+        (dict(edges=(1.0, 0.5)), "larger than the one before"),
+        (dict(plateau="good"), "real number"),
+    ],
+)
+def test_bad_tracks_are_refused(change, says):
+    from jaxhep.detector.fast import TrackResponse
+
+    good = dict(plateau=0.9, half_pt=0.1, eta_max=2.0, multiple_scattering=0.01, curvature=0.001)
+    with pytest.raises((ValueError, TypeError), match=says):
+        unchecked(TrackResponse, **{**good, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (dict(stochastic=-0.1), "not negative"),
+        (dict(threshold=-1.0), "threshold"),
+        (dict(columns=7), "even"),
+        (dict(rows=0), "at least 1"),
+        (dict(rows=2.5), "whole number"),
+        (dict(spread=0.6), "1/2"),
+        (dict(softness=2.0), "from 0 to 1"),
+        (dict(coordinate="phi"), "'eta' or 'theta'"),
+        (dict(coordinate="theta", extent=2.0), "π/2"),
+        (dict(scale=0.0), "positive factor"),
+    ],
+)
+def test_bad_towers_are_refused(change, says):
+    from jaxhep.detector.fast import TowerLayer
+
+    good = dict(rows=4, columns=8, extent=1.0, stochastic=0.1, noise=0.0, constant=0.0, threshold=0.2)
+    with pytest.raises((ValueError, TypeError), match=says):
+        unchecked(TowerLayer, **{**good, **change})
+
+
+def test_bad_detectors_and_calls_are_refused(lep):
+    with pytest.raises(ValueError, match="no option 'magnet'"):
+        lep_like(magnet=2.0)
+    with pytest.raises(ValueError, match="positive length"):
+        Solenoid(1.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="tesla"):
+        Solenoid(-1.0, 1.0, 1.0)
+    with pytest.raises(TypeError, match="TrackResponse"):
+        inspect.unwrap(Detector.__init__)(
+            object.__new__(Detector), lep.ecal, lep.solenoid, lep.ecal, lep.hcal, 0.3, 0.0
+        )
+    with pytest.raises(ValueError, match="one share in"):
+        Detector(lep.tracks, lep.solenoid, lep.ecal, lep.hcal, 1.3, 0.0)
+    noise = lep.sample_noise(KEY)
+    with pytest.raises(ValueError, match="needs an event"):
+        lep(noise)
+    with pytest.raises(TypeError, match="reference of a Detector"):
+        lep(noise, jax.tree.map(lambda x: x[0], guns(1)), reference=Gun())
+    with pytest.raises(ValueError, match="particles=9"):
+        lep(noise, make_event(jnp.zeros((9, 4)), (0,) * 9))
+    assert get_parameters(lep)["field"].shape == ()
