@@ -1,6 +1,7 @@
 """Laws of the whole-event detector: bookkeeping, symmetries, transformations, limits and edges."""
 
 import inspect
+import types
 
 import equinox as eqx
 import jax
@@ -73,14 +74,13 @@ def test_a_perfect_detector_keeps_the_books(exact, batch):
     assert np.median(error) < 0.1
 
 
-def test_invisible_particles_leave_nothing(lep):
-    momenta = np.array([[5.0, 3, 0, 4]] * len(IDS))
-    event = make_event(momenta, (12, -12, 14, -14, 16, -16, 1000022, 12))
-    result = lep(lep.sample_noise(KEY), event)
-    assert int(result.mask.sum()) == 0
-    assert float(result.history.visible_energy) == 0
+def test_invisible_particles_leave_nothing(lep, batch):
+    ghosts = jnp.broadcast_to(jnp.asarray([12, -12, 14, -14, 16, -16, 1000022, 12], jnp.int32), (512, 8))
+    result = detect(lep, noise_of(lep, 512), eqx.tree_at(lambda e: e.pdg_id, batch, ghosts))
+    assert not np.any(result.mask)
+    assert np.all(np.asarray(result.history.visible_energy) == 0)
     np.testing.assert_array_equal(result.history.missing, 0)
-    assert float(result.weight) == 1
+    np.testing.assert_array_equal(result.weight, 1)
 
 
 def test_order_of_the_particles_does_not_matter(exact, batch):
@@ -105,9 +105,9 @@ def test_turning_the_event_by_whole_towers_turns_the_result(lep, batch):
     rotation = np.eye(4)
     rotation[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, batch)
+        double = to_double(batch)
         turned = eqx.tree_at(lambda e: e.momenta, double, double.momenta @ rotation.T)
-        first, second = detect(lep, noise, double), detect(lep, noise, turned)
+        first, second = (jax.tree.map(np.asarray, detect(lep, noise, event)) for event in (double, turned))
     np.testing.assert_allclose(first.momenta @ rotation.T, second.momenta, atol=1e-9)
     for layer, columns in (("ecal", 400), ("hcal", 96)):
         a, b = getattr(first.history, layer), getattr(second.history, layer)
@@ -117,48 +117,57 @@ def test_turning_the_event_by_whole_towers_turns_the_result(lep, batch):
     np.testing.assert_array_equal(first.weight, second.weight)
 
 
+def to_double(event):
+    """The same event in float64."""
+    return jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, event)
+
+
 def test_jit_eager_and_vmap_agree_in_both_precisions(lep, batch):
     noise = noise_of(lep, 512)
     many = detect(lep, noise, batch)
-    one = jax.tree.map(lambda x: x[3], (noise, batch))
-    eager = lep(*one)
+    eager = lep(*jax.tree.map(lambda x: x[3], (noise, batch)))
     same = jax.tree.map(lambda x: x[3], many)
     for a, b in zip(jax.tree.leaves(eager), jax.tree.leaves(same), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
     assert many.momenta.dtype == jnp.float32
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, batch)
-        fine = detect(lep, noise, double)
-    assert fine.momenta.dtype == jnp.float64
-    # A particle at a threshold or an edge may fall on the other side in the other precision; none does by much.
+        fine = jax.tree.map(np.asarray, detect(lep, noise, to_double(batch)))
+    assert fine.momenta.dtype == np.float64
+    # Nothing jumps: a particle at an edge or a tower at its threshold differs by rounding, too.
     np.testing.assert_allclose(fine.history.visible_energy, many.history.visible_energy, rtol=1e-3)
 
 
-def test_noise_belongs_to_particles_not_to_the_size_of_the_event(lep):
-    """Padding an event, or a detector that holds more, changes nothing."""
-    event = jax.tree.map(lambda x: x[0], guns(1))
-    large = lep_like(particles=20)
-    noise = large.sample_noise(KEY)
-    padded = make_event(
-        jnp.concatenate([event.momenta, jnp.zeros((4, 4))]), (*IDS, 0, 0, 0, 0), [True] * len(IDS) + [False] * 4
+def test_masked_slots_and_their_content_do_not_matter(lep, batch):
+    """Slots 4 and 6 masked: whatever they hold, the result is that of zeros there."""
+    noise = noise_of(lep, 512)
+    mask = batch.mask.at[:, jnp.array([4, 6])].set(False)
+    full = eqx.tree_at(lambda e: e.mask, batch, mask)
+    empty = eqx.tree_at(
+        lambda e: (e.momenta, e.pdg_id), full, (full.momenta * mask[..., None], full.pdg_id * mask)
     )
-    a, b = large(noise, event), large(noise, padded)
-    np.testing.assert_allclose(a.history.missing, b.history.missing, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(a.momenta[:10], b.momenta[:10], rtol=1e-6)
-    assert not bool(b.history.unknown)
+    a, b = detect(lep, noise, full), detect(lep, noise, empty)
+    np.testing.assert_array_equal(a.momenta, b.momenta)
+    assert not np.any(b.history.unknown)
+    # Noise belongs to the slots: a detector that holds more draws more and uses the first rows.
+    more = lep_like(particles=20)
+    longer = jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 12), (0, 0)), constant_values=0.5), noise)
+    np.testing.assert_allclose(detect(more, longer, full).momenta, a.momenta, rtol=1e-6)
 
 
-def test_a_track_replaces_its_shower_and_a_lost_one_does_not():
-    """A pion with a track is one object; without, its showers are two neutral ones in their towers' directions."""
-    detector = perfect(particles=1)
-    events = single(211, 10.0, 0.3, 2)
-    noise = noise_of(detector, 2)
-    kept = detect(detector, noise, events)
-    assert kept.history.num_objects.tolist() == [1, 1]
-    lost = detect(fill(detector, {"plateau": 0.0}), noise, events)
-    assert np.all(np.asarray(lost.history.num_objects) >= 2)
-    np.testing.assert_allclose(lost.history.visible_energy, kept.history.visible_energy, rtol=1e-5)
-    assert set(np.asarray(lost.pdg_id[0]).tolist()) == {22, 130, 0}
+def test_a_track_replaces_its_shower_and_a_lost_one_does_not(exact, batch):
+    """A pion with a track is one object; without, its showers are neutral ones in their towers' directions."""
+    pion = eqx.tree_at(lambda e: e.mask, batch, batch.mask & (jnp.arange(8) == 0))
+    noise = noise_of(exact, 512)
+    kept, lost = (detect(detector, noise, pion) for detector in (exact, fill(exact, {"plateau": 0.0})))
+    np.testing.assert_array_equal(kept.history.num_objects, 1)
+    np.testing.assert_array_equal(kept.pdg_id[:, 0], 211)
+    reached = np.asarray(kept.history.tracks.reaches[:, 0]) == 1
+    assert reached.mean() > 0.9
+    np.testing.assert_allclose(
+        lost.history.visible_energy[reached], kept.history.visible_energy[reached], rtol=1e-5
+    )
+    assert np.all(np.asarray(lost.history.num_objects)[reached] >= 2)
+    assert set(np.unique(lost.pdg_id).tolist()) == {0, 22, 130}
 
 
 def test_solenoid_against_a_traced_helix():
@@ -188,8 +197,7 @@ def test_moving_the_efficiency_reweights(lep, batch):
     chain = Chain(Gun(), lep)
     noise = jax.vmap(chain.sample_noise)(jax.random.split(KEY, 64))
     new = {"plateau": jnp.full_like(lep.tracks.plateau, 0.9)}
-    base = jax.vmap(chain)(noise)
-    other = moved(chain, noise, new)
+    base, other = jax.jit(lambda noise: (moved(chain, noise, {}), moved(chain, noise, new)))(noise)
     np.testing.assert_array_equal(base.history.tracks.mask, other.history.tracks.mask)
     np.testing.assert_array_equal(base.weight, 1)
     before = np.asarray(jax.vmap(chain.stages[0])(noise[0]).momenta)
@@ -207,32 +215,31 @@ def test_moving_the_efficiency_reweights(lep, batch):
         found = np.asarray(base.history.tracks.mask)[:, charged[i]]
         ratio = ratio * np.where(found, now / old, (1 - now) / (1 - old))
     np.testing.assert_allclose(other.weight, ratio, rtol=1e-4)
-    assert np.unique(np.round(ratio, 3)).size > 2
+    assert np.unique(np.round(ratio, 3)).size > 1
 
 
-def test_capacity_is_reported():
+def test_capacity_is_reported(exact, batch):
     detector = perfect(particles=len(IDS), capacity=3)
-    result = detect(detector, noise_of(detector, 4), guns(4))
+    noise = noise_of(detector, 512)
+    result, whole = detect(detector, noise, batch), detect(exact, noise, batch)
     assert np.all(result.overflow)
-    assert result.momenta.shape == (4, 3, 4)
+    assert result.momenta.shape == (512, 3, 4)
     assert np.all(np.asarray(result.history.num_objects) > 3)
-    # The sums are complete all the same.
-    whole = perfect(particles=len(IDS))
-    more = detect(whole, noise_of(detector, 4), guns(4))
-    np.testing.assert_allclose(result.history.missing, more.history.missing, rtol=1e-5)
-    np.testing.assert_allclose(result.momenta, more.momenta[:, :3], rtol=1e-6)
+    # The sums are complete all the same, and what fits is there.
+    np.testing.assert_allclose(result.history.missing, whole.history.missing, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result.momenta, whole.momenta[:, :3], rtol=1e-5, atol=1e-5)
 
 
-def test_an_unknown_particle_is_a_flagged_neutral_hadron(exact):
-    event = jax.tree.map(lambda x: x[0], guns(1))
-    noise = exact.sample_noise(KEY)
-    strange = eqx.tree_at(lambda e: e.pdg_id, event, event.pdg_id.at[0].set(9900041))
-    neutral = eqx.tree_at(lambda e: e.pdg_id, event, event.pdg_id.at[0].set(130))
-    a, b, c = (exact(noise, e) for e in (strange, neutral, event))
-    assert bool(a.history.unknown)
-    assert not bool(b.history.unknown)
-    assert not bool(c.history.unknown)
-    np.testing.assert_array_equal(a.momenta, b.momenta)
+def test_an_unknown_particle_is_a_flagged_neutral_hadron(exact, batch):
+    noise = noise_of(exact, 512)
+    strange, neutral = (
+        detect(exact, noise, eqx.tree_at(lambda e: e.pdg_id, batch, batch.pdg_id.at[:, 0].set(name)))
+        for name in (9900041, 130)
+    )
+    assert np.all(strange.history.unknown)
+    assert not np.any(neutral.history.unknown)
+    np.testing.assert_array_equal(strange.momenta, neutral.momenta)
+    assert np.all(np.asarray(strange.history.tracks.mask).sum(axis=1) == 3)
 
 
 @pytest.mark.parametrize("preset", [lep_like, lhc_like])
@@ -251,14 +258,16 @@ def test_gradients_are_finite_at_the_edges(preset):
     def total(detector, momenta, event):
         result = detector(noise, eqx.tree_at(lambda e: e.momenta, event, momenta))
         found = result.history
-        return result.weight * (found.visible_energy + jnp.sum(found.missing**2) + jnp.sum(result.momenta**2))
+        value = result.weight * (found.visible_energy + jnp.sum(found.missing**2) + jnp.sum(result.momenta**2))
+        return value, result
 
-    for one in (event, empty):
-        gradient = jax.grad(total, argnums=(0, 1))(detector, one.momenta, one)
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
+    for one, objects in ((event, 1), (empty, 0)):
+        gradient, result = slopes(detector, one.momenta, one)
         assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
-    assert int(detector(noise, empty).mask.sum()) == 0
-    # The masked photon of 3 GeV is not seen.
-    assert not np.any(np.isclose(np.asarray(detector(noise, event).momenta[:, 0]), 3.0, atol=0.5))
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result))
+        assert int(result.mask.sum()) >= objects
+    assert int(result.mask.sum()) == 0
 
 
 def test_classification_against_pythia():
@@ -281,8 +290,8 @@ def test_classification_against_pythia():
 
 
 def unchecked(kind, **arguments):
-    """The constructor as a user meets it, without the shape checks of the tests."""
-    inspect.unwrap(kind.__init__)(object.__new__(kind), **arguments)
+    """The constructor as a user meets it, without the type checks of the tests."""
+    inspect.unwrap(kind.__init__)(types.SimpleNamespace(), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +346,7 @@ def test_bad_detectors_and_calls_are_refused(lep):
         Solenoid(-1.0, 1.0, 1.0)
     with pytest.raises(TypeError, match="TrackResponse"):
         inspect.unwrap(Detector.__init__)(
-            object.__new__(Detector), lep.ecal, lep.solenoid, lep.ecal, lep.hcal, 0.3, 0.0
+            types.SimpleNamespace(), lep.ecal, lep.solenoid, lep.ecal, lep.hcal, 0.3, 0.0
         )
     with pytest.raises(ValueError, match="one share in"):
         Detector(lep.tracks, lep.solenoid, lep.ecal, lep.hcal, 1.3, 0.0)
