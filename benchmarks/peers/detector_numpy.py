@@ -122,7 +122,7 @@ class NumpyDetector:
         e, t, v, normal = sums.T
         raw = layer.scale * log_normal(e, a**2 * e + b**2 + (c * e) ** 2, normal)
         energy = raw * step(raw, layer.threshold, float(layer.softness * layer.threshold))
-        cut = layer.significance * np.sqrt(v + a**2 * t + (c * t) ** 2)
+        cut = layer.significance * np.sqrt(v + a**2 * t + (c * t) ** 2) + 1e-5 * t
         excess = np.maximum(energy - t, 0)
         excess = excess * step(excess, cut, layer.softness * cut)
         azimuth = (cells[:, 1] + 0.5) * 2 * math.pi / layer.columns

@@ -181,7 +181,8 @@ class TowerLayer(eqx.Module):
         energy = raw * smooth_step(raw, self.threshold, self.softness * self.threshold)
         spread2 = variance + a**2 * explained + (c * explained) ** 2
         some = spread2 > jnp.finfo(spread2.dtype).tiny
-        cut = self.significance * jnp.where(some, jnp.sqrt(jnp.where(some, spread2, 1)), 0)
+        # The last term is rounding: a detector without errors finds no neutral energy in a track's own shower.
+        cut = self.significance * jnp.where(some, jnp.sqrt(jnp.where(some, spread2, 1)), 0) + 1e-5 * explained
         over = jnp.maximum(energy - explained, 0)
         return energy, over * smooth_step(over, cut, self.softness * cut)
 
