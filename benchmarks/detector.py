@@ -12,7 +12,7 @@ NOTES = (
     "Events: 64 stable particles, two jets of pions, photons, kaons and neutrons at 91 GeV, through `lep_like` to the "
     "missing momentum; particles and noise are drawn inside the timed call. Float32.",
     "NumPy: benchmarks/peers/detector_numpy.py, the same model, one event after the other with arrays over its "
-    "particles, float64; its noise is drawn beforehand. `largest difference`: of the visible energy, in GeV, same noise.",
+    "particles, float64; its noise is drawn beforehand. Largest difference: of the visible energy in GeV, same noise.",
     "Gradient: jax.jvp in the field; reverse mode: jax.grad of the mean in all parameters. Tracks: five cylinders with "
     "matter, simulated and fitted in float64 (2 iterations).",
 )
@@ -108,7 +108,9 @@ def _events(options: Options) -> list[Row]:
         ours.row("jaxhep", num_events, peak_mb=memory_mb()),
         tangent.row("jaxhep, forward derivative", num_events, time_ratio=tangent.wall_median / ours.wall_median),
         gradient.row("jaxhep, reverse mode", num_events, time_ratio=gradient.wall_median / ours.wall_median),
-        theirs.row("NumPy, event by event", few, compiled=False, largest_difference=float(np.abs(visible - mine).max())),
+        theirs.row(
+            "NumPy, event by event", few, compiled=False, largest_difference=float(np.abs(visible - mine).max())
+        ),
     ]
     rows[3].values["times_faster"] = rows[0].values["events_per_s"] / rows[3].values["events_per_s"]
     return rows

@@ -5,6 +5,7 @@ and gives the same numbers, which is also a test of both.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def log_normal(mean: Array, variance: Array, z: Array) -> Array:
 def shares(eta: Array, edges: tuple[float, ...]) -> Array:
     """Share of each |η| region, shape (region, particle)."""
     above = [np.ones_like(eta), *(step(np.abs(eta), edge, 0.05) for edge in edges), np.zeros_like(eta)]
-    return np.array([low - high for low, high in zip(above[:-1], above[1:], strict=True)])
+    return np.array([low - high for low, high in pairwise(above)])
 
 
 class NumpyDetector:

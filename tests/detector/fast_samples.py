@@ -51,9 +51,7 @@ class Gun(AbstractSimulator):
         cosine = self.reach * (2 * noise[:, 1] - 1)
         size, phi = jnp.sqrt(energy**2 - mass**2), 2 * jnp.pi * noise[:, 2]
         sine = jnp.sqrt(1 - cosine**2)
-        momenta = jnp.stack(
-            [energy, size * sine * jnp.cos(phi), size * sine * jnp.sin(phi), size * cosine], axis=-1
-        )
+        momenta = jnp.stack([energy, size * sine * jnp.cos(phi), size * sine * jnp.sin(phi), size * cosine], axis=-1)
         return make_event(momenta, IDS)
 
 

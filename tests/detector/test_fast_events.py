@@ -14,7 +14,7 @@ from jaxhep.observables import one_minus_thrust
 from jaxhep.shower import DipoleShower
 from jaxhep.simulator import Chain, generate
 
-SHOWER = dict(cutoff=4.0, capacity=6, trials=12)
+SHOWER = {"cutoff": 4.0, "capacity": 6, "trials": 12}
 KEY = jax.random.key(4)
 
 

@@ -12,7 +12,7 @@ import pytest
 from jaxhep.detector import Detector, lep_like, lhc_like
 from jaxhep.detector.fast import Kind, Solenoid, classify
 from jaxhep.simulator import Chain, get_parameters, moved, with_parameters
-from tests.detector.fast_samples import IDS, Gun, fill, guns, make_event, perfect, single
+from tests.detector.fast_samples import IDS, Gun, fill, guns, make_event, perfect
 
 KEY = jax.random.key(11)
 
@@ -86,9 +86,7 @@ def test_invisible_particles_leave_nothing(lep, batch):
 def test_order_of_the_particles_does_not_matter(exact, batch):
     noise = noise_of(exact, 512)
     order = np.array([5, 2, 7, 0, 3, 6, 1, 4])
-    turned = eqx.tree_at(
-        lambda e: (e.momenta, e.pdg_id), batch, (batch.momenta[:, order], batch.pdg_id[:, order])
-    )
+    turned = eqx.tree_at(lambda e: (e.momenta, e.pdg_id), batch, (batch.momenta[:, order], batch.pdg_id[:, order]))
     first, second = detect(exact, noise, batch), detect(exact, noise, turned)
     for name in ("missing", "visible_energy"):
         np.testing.assert_allclose(getattr(first.history, name), getattr(second.history, name), rtol=1e-4, atol=1e-4)
@@ -142,9 +140,7 @@ def test_masked_slots_and_their_content_do_not_matter(lep, batch):
     noise = noise_of(lep, 512)
     mask = batch.mask.at[:, jnp.array([4, 6])].set(False)
     full = eqx.tree_at(lambda e: e.mask, batch, mask)
-    empty = eqx.tree_at(
-        lambda e: (e.momenta, e.pdg_id), full, (full.momenta * mask[..., None], full.pdg_id * mask)
-    )
+    empty = eqx.tree_at(lambda e: (e.momenta, e.pdg_id), full, (full.momenta * mask[..., None], full.pdg_id * mask))
     a, b = detect(lep, noise, full), detect(lep, noise, empty)
     np.testing.assert_array_equal(a.momenta, b.momenta)
     assert not np.any(b.history.unknown)
@@ -163,9 +159,7 @@ def test_a_track_replaces_its_shower_and_a_lost_one_does_not(exact, batch):
     np.testing.assert_array_equal(kept.pdg_id[:, 0], 211)
     reached = np.asarray(kept.history.tracks.reaches[:, 0]) == 1
     assert reached.mean() > 0.9
-    np.testing.assert_allclose(
-        lost.history.visible_energy[reached], kept.history.visible_energy[reached], rtol=1e-5
-    )
+    np.testing.assert_allclose(lost.history.visible_energy[reached], kept.history.visible_energy[reached], rtol=1e-5)
     assert np.all(np.asarray(lost.history.num_objects)[reached] >= 2)
     assert set(np.unique(lost.pdg_id).tolist()) == {0, 22, 130}
 
@@ -173,7 +167,15 @@ def test_a_track_replaces_its_shower_and_a_lost_one_does_not(exact, batch):
 def test_solenoid_against_a_traced_helix():
     """Steps of 0.1 mm along the helix, until it leaves the cylinder."""
     coil = Solenoid(field=3.8, radius=1.29, half_length=3.0)
-    cases = [(0.8, 0.2, 1), (1.0, 1.0, -1), (2.0, 2.0, 1), (5.0, 1.6, 1), (50.0, 0.0, -1), (0.6, 2.2, -1), (3.0, 1.5, 0)]
+    cases = [
+        (0.8, 0.2, 1),
+        (1.0, 1.0, -1),
+        (2.0, 2.0, 1),
+        (5.0, 1.6, 1),
+        (50.0, 0.0, -1),
+        (0.6, 2.2, -1),
+        (3.0, 1.5, 0),
+    ]
     pt, eta, charge = (np.array(column) for column in zip(*cases, strict=True))
     turn, stretch, reaches = coil(jnp.asarray(pt), jnp.asarray(np.sinh(eta)), jnp.asarray(charge))
     for i, (p, e, q) in enumerate(cases):
@@ -297,19 +299,19 @@ def unchecked(kind, **arguments):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (dict(plateau=1.2), "between 0 and 1"),
-        (dict(plateau=((0.9,), (0.9,))), "shape"),
-        (dict(curvature=-0.1), "not negative"),
-        (dict(multiple_scattering=float("nan")), "not negative"),
-        (dict(eta_max=0.0), "positive"),
-        (dict(edges=(1.0, 0.5)), "larger than the one before"),
-        (dict(plateau="good"), "real number"),
+        ({"plateau": 1.2}, "between 0 and 1"),
+        ({"plateau": ((0.9,), (0.9,))}, "shape"),
+        ({"curvature": -0.1}, "not negative"),
+        ({"multiple_scattering": float("nan")}, "not negative"),
+        ({"eta_max": 0.0}, "positive"),
+        ({"edges": (1.0, 0.5)}, "larger than the one before"),
+        ({"plateau": "good"}, "real number"),
     ],
 )
 def test_bad_tracks_are_refused(change, says):
     from jaxhep.detector.fast import TrackResponse
 
-    good = dict(plateau=0.9, half_pt=0.1, eta_max=2.0, multiple_scattering=0.01, curvature=0.001)
+    good = {"plateau": 0.9, "half_pt": 0.1, "eta_max": 2.0, "multiple_scattering": 0.01, "curvature": 0.001}
     with pytest.raises((ValueError, TypeError), match=says):
         unchecked(TrackResponse, **{**good, **change})
 
@@ -317,22 +319,22 @@ def test_bad_tracks_are_refused(change, says):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (dict(stochastic=-0.1), "not negative"),
-        (dict(threshold=-1.0), "threshold"),
-        (dict(columns=7), "even"),
-        (dict(rows=0), "at least 1"),
-        (dict(rows=2.5), "whole number"),
-        (dict(spread=0.6), "1/2"),
-        (dict(softness=2.0), "from 0 to 1"),
-        (dict(coordinate="phi"), "'eta' or 'theta'"),
-        (dict(coordinate="theta", extent=2.0), "π/2"),
-        (dict(scale=0.0), "positive factor"),
+        ({"stochastic": -0.1}, "not negative"),
+        ({"threshold": -1.0}, "threshold"),
+        ({"columns": 7}, "even"),
+        ({"rows": 0}, "at least 1"),
+        ({"rows": 2.5}, "whole number"),
+        ({"spread": 0.6}, "1/2"),
+        ({"softness": 2.0}, "from 0 to 1"),
+        ({"coordinate": "phi"}, "'eta' or 'theta'"),
+        ({"coordinate": "theta", "extent": 2.0}, "π/2"),
+        ({"scale": 0.0}, "positive factor"),
     ],
 )
 def test_bad_towers_are_refused(change, says):
     from jaxhep.detector.fast import TowerLayer
 
-    good = dict(rows=4, columns=8, extent=1.0, stochastic=0.1, noise=0.0, constant=0.0, threshold=0.2)
+    good = {"rows": 4, "columns": 8, "extent": 1.0, "stochastic": 0.1, "noise": 0.0, "constant": 0.0, "threshold": 0.2}
     with pytest.raises((ValueError, TypeError), match=says):
         unchecked(TowerLayer, **{**good, **change})
 
@@ -345,9 +347,7 @@ def test_bad_detectors_and_calls_are_refused(lep):
     with pytest.raises(ValueError, match="tesla"):
         Solenoid(-1.0, 1.0, 1.0)
     with pytest.raises(TypeError, match="TrackResponse"):
-        inspect.unwrap(Detector.__init__)(
-            types.SimpleNamespace(), lep.ecal, lep.solenoid, lep.ecal, lep.hcal, 0.3, 0.0
-        )
+        inspect.unwrap(Detector.__init__)(types.SimpleNamespace(), lep.ecal, lep.solenoid, lep.ecal, lep.hcal, 0.3, 0.0)
     with pytest.raises(ValueError, match="one share in"):
         Detector(lep.tracks, lep.solenoid, lep.ecal, lep.hcal, 1.3, 0.0)
     noise = lep.sample_noise(KEY)

@@ -83,7 +83,9 @@ def test_tracks_have_the_resolution_and_efficiency_that_are_set():
     found = np.asarray(tracks.mask)
     inside = 0.5 + 0.75 * (edge := np.clip((np.arctanh(0.95) - np.abs(eta)) / 0.05, -1, 1)) - 0.25 * edge**3
     efficiency = 0.9 * (pt / 0.5) ** 2 / (1 + (pt / 0.5) ** 2) * inside
-    assert np.all(np.abs(found.mean(axis=0) - efficiency) < PULL * np.sqrt(efficiency * (1 - efficiency) / COUNT) + 1e-7)
+    assert np.all(
+        np.abs(found.mean(axis=0) - efficiency) < PULL * np.sqrt(efficiency * (1 - efficiency) / COUNT) + 1e-7
+    )
     assert found[:, -1].sum() == 0
     measured = np.asarray(tracks.momenta, float)
     for i in range(7):
@@ -91,9 +93,7 @@ def test_tracks_have_the_resolution_and_efficiency_that_are_set():
         check_moments(np.hypot(p[:, 1], p[:, 2]) / pt[i], 1.0, np.hypot(0.02, 0.001 * pt[i]))
         check_moments(np.arctan2(p[:, 2], p[:, 1]), phi[i], 0.003)
         check_moments(np.arcsinh(p[:, 3] / np.hypot(p[:, 1], p[:, 2])), eta[i], 0.002)
-    np.testing.assert_array_equal(
-        np.max(np.abs(tracks.pdg_id), axis=0), [211, 211, 11, 11, 13, 13, 211, 0]
-    )
+    np.testing.assert_array_equal(np.max(np.abs(tracks.pdg_id), axis=0), [211, 211, 11, 11, 13, 13, 211, 0])
     np.testing.assert_array_equal(np.sign(np.sum(tracks.pdg_id, axis=0)), [1, -1, 1, -1, 1, -1, 1, 0])
     np.testing.assert_array_equal(np.sign(np.sum(tracks.charge, axis=0)), [1, -1, -1, 1, -1, 1, 1, 0])
 
@@ -174,7 +174,9 @@ def test_gradient_of_expectation_is_the_difference_of_independent_samples(sample
         difference = float(up.value - down.value) / (2 * step)
         error = float(np.hypot(up.error, down.error)) / (2 * step)
         total = float(np.hypot(got.error, error))
-        print(f"∂/∂ln {name} {observable}: {got.value:.4f} ± {got.error:.4f}, difference {difference:.4f} ± {error:.4f}")
+        print(
+            f"∂/∂ln {name} {observable}: {got.value:.4f} ± {got.error:.4f}, difference {difference:.4f} ± {error:.4f}"
+        )
         assert abs(float(got.value) - difference) < PULL * total
         if observable in POWER.get(name, ()):
             assert abs(float(got.value)) > PULL * total, (name, observable)

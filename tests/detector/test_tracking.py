@@ -26,10 +26,10 @@ TRACKS = 20_000
 
 def vertex_tracker(**changes):
     """Five cylinders of a silicon detector."""
-    good = dict(
-        positions=[0.03, 0.07, 0.12, 0.3, 0.5], resolutions=2e-5, thicknesses=0.01, widths=0.002,
-        efficiencies=0.98, field=2.0, geometry="cylindrical",
-    )  # fmt: skip
+    good = {
+        "positions": [0.03, 0.07, 0.12, 0.3, 0.5], "resolutions": 2e-5, "thicknesses": 0.01, "widths": 0.002,
+        "efficiencies": 0.98, "field": 2.0, "geometry": "cylindrical",
+    }  # fmt: skip
     return Tracker(**{**good, **changes})
 
 
@@ -248,9 +248,7 @@ def test_derivative_of_the_spread_is_the_difference_of_independent_samples():
             return jnp.log(expected_covariance(other, track)[0, 0])
 
         step = 0.2
-        up, down = (
-            float(spread(0.03 * np.exp(sign * step), jax.random.key(20 + sign))) for sign in (1, -1)
-        )
+        up, down = (float(spread(0.03 * np.exp(sign * step), jax.random.key(20 + sign))) for sign in (1, -1))
         slope = float(jax.jit(jax.grad(exact))(np.log(0.03)))
     error = np.sqrt(2 / count) * np.sqrt(2) / (2 * step)
     print(f"d ln Var(d0)/d ln r1 = {slope}, samples {(up - down) / (2 * step)} ± {error}")
@@ -283,23 +281,23 @@ def test_gradients_through_the_fit_are_finite_at_the_edges():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (dict(positions=[]), "at least one layer"),
-        (dict(positions=0.1), "at least one layer"),
-        (dict(positions=[0.1, 0.1]), "order in which they are crossed"),
-        (dict(positions=[0.2, 0.1]), "sort them"),
-        (dict(positions=[0.0, 0.1]), "radii are positive"),
-        (dict(positions=[-0.1, 0.1], geometry="planar"), "x ≥ 0"),
-        (dict(resolutions=-1e-5), "positive length"),
-        (dict(resolutions=0.0), "positive length"),
-        (dict(resolutions=[1e-5, 1e-5]), "shape"),
-        (dict(thicknesses=-0.1), "not negative"),
-        (dict(efficiencies=1.1), "between 0 and 1"),
-        (dict(field=-2.0), "tesla"),
-        (dict(geometry="conical"), "'planar' or 'cylindrical'"),
+        ({"positions": []}, "at least one layer"),
+        ({"positions": 0.1}, "at least one layer"),
+        ({"positions": [0.1, 0.1]}, "order in which they are crossed"),
+        ({"positions": [0.2, 0.1]}, "sort them"),
+        ({"positions": [0.0, 0.1]}, "radii are positive"),
+        ({"positions": [-0.1, 0.1], "geometry": "planar"}, "x ≥ 0"),
+        ({"resolutions": -1e-5}, "positive length"),
+        ({"resolutions": 0.0}, "positive length"),
+        ({"resolutions": [1e-5, 1e-5]}, "shape"),
+        ({"thicknesses": -0.1}, "not negative"),
+        ({"efficiencies": 1.1}, "between 0 and 1"),
+        ({"field": -2.0}, "tesla"),
+        ({"geometry": "conical"}, "'planar' or 'cylindrical'"),
     ],
 )
 def test_bad_trackers_are_refused(change, says):
-    good = dict(positions=[0.1, 0.2, 0.3], resolutions=1e-5, geometry="cylindrical")
+    good = {"positions": [0.1, 0.2, 0.3], "resolutions": 1e-5, "geometry": "cylindrical"}
     with pytest.raises(ValueError, match=says):
         inspect.unwrap(Tracker.__init__)(types.SimpleNamespace(), **{**good, **change})
 

@@ -1,5 +1,6 @@
 """Smooth steps of finite width, and a positive variate of given mean and variance."""
 
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -38,11 +39,18 @@ def regions(
     """Shares of the |η| regions that the edges divide: they sum to one and pass smoothly over each edge."""
     size = jnp.abs(eta)
     above = [jnp.ones_like(size), *(smooth_step(size, edge, half_width) for edge in edges), jnp.zeros_like(size)]
-    return tuple(low - high for low, high in zip(above[:-1], above[1:], strict=True))
+    return tuple(low - high for low, high in pairwise(above))
 
 
 def leaf(
-    name: str, value: Any, shape: tuple[int, ...], cure: str, low: float = 0.0, high: float = np.inf, *, open_: bool = False
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    cure: str,
+    low: float = 0.0,
+    high: float = np.inf,
+    *,
+    open_: bool = False,
 ) -> Float[Array, "..."]:
     """`value` as a floating array of `shape` (a scalar fills it); ValueError if it is known and not finite or outside
     [low, high] (`open_`: low itself excluded)."""
@@ -54,8 +62,9 @@ def leaf(
             raise ValueError(f"{name} must be a number or have shape {shape}, got shape {numbers.shape}: {cure}")
         bad = ~np.isfinite(numbers) | (numbers < low) | (numbers > high) | (open_ & (numbers <= low))
         if np.any(bad):
-            raise ValueError(f"{name} = {np.asarray(value)[bad][0] if shape and numbers.shape else value} is not "
-                             f"allowed: {cure}")
+            raise ValueError(
+                f"{name} = {np.asarray(value)[bad][0] if shape and numbers.shape else value} is not allowed: {cure}"
+            )
     array = jnp.asarray(value)
     floating = jnp.issubdtype(array.dtype, jnp.floating) and not array.weak_type
     return jnp.broadcast_to(array if floating else array.astype(jnp.result_type(float)), shape)
@@ -64,7 +73,7 @@ def leaf(
 def static_edges(name: str, edges: Any) -> tuple[float, ...]:
     """Rising positive |η| edges as a tuple; ValueError otherwise."""
     values = tuple(float(edge) for edge in edges)
-    if any(not np.isfinite(v) or v <= 0 for v in values) or any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if any(not np.isfinite(v) or v <= 0 for v in values) or any(b <= a for a, b in pairwise(values)):
         raise ValueError(f"{name} = {values}: give positive |η| values, each larger than the one before")
     return values
 

@@ -103,7 +103,9 @@ class Detector(AbstractSimulator):
             if not isinstance(part, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}, got {type(part).__name__}")
         self.tracks, self.solenoid, self.ecal, self.hcal = tracks, solenoid, ecal, hcal
-        self.ecal_fraction = leaf("ecal_fraction", ecal_fraction, (len(Kind),), "one share in [0, 1] for each Kind", 0.0, 1.0)
+        self.ecal_fraction = leaf(
+            "ecal_fraction", ecal_fraction, (len(Kind),), "one share in [0, 1] for each Kind", 0.0, 1.0
+        )
         self.muon_deposit = leaf("muon_deposit", muon_deposit, (2,), "0 GeV or more in ECAL and HCAL")
         self.particles = whole("particles", particles, 1, "the slots of the events that come in")
         self.capacity = None if capacity is None else whole("capacity", capacity, 1, "the energy-flow objects that fit")
@@ -133,10 +135,12 @@ class Detector(AbstractSimulator):
             raise TypeError(f"the reference of a Detector is a Detector, not {type(reference).__name__}")
         count = event.momenta.shape[0]
         if event.momenta.ndim != 2:
-            raise ValueError(f"a detector acts on one event, got momenta {event.momenta.shape}: use jax.vmap for a batch")
+            raise ValueError(
+                f"a detector acts on one event, got momenta {event.momenta.shape}: use jax.vmap for a batch"
+            )
         if count > self.particles:
             raise ValueError(
-                f"the event has {count} slots and the detector noise for {self.particles}: make it with particles={count}"
+                f"the event has {count} slots, the detector's noise is for {self.particles}: use particles={count}"
             )
         dtype = event.momenta.dtype
         if dtype not in (jnp.float32, jnp.float64):

@@ -30,8 +30,8 @@ def lep_like(**options: Any) -> Detector:
     0.9 % in towers of 0.9°, HCAL 85 %/√E in towers of 3.7°, both to |cos θ| < 0.98.
 
     **Sources**: ALEPH, Nucl. Instrum. Meth. A294 (1990) 121 and A360 (1995) 481, all figures **from memory, not
-    checked** (the ECAL terms add linearly there). Our own choices: turn-on at 0.1 GeV, angles of 0.5 mrad, thresholds of
-    0.2 and 0.8 GeV, hadrons with 30 % of their energy in the ECAL, muons with 0.3 and 2 GeV.
+    checked** (the ECAL terms add linearly there). Our own choices: turn-on at 0.1 GeV, angles of 0.5 mrad, thresholds
+    of 0.2 and 0.8 GeV, hadrons with 30 % of their energy in the ECAL, muons with 0.3 and 2 GeV.
 
     **Arguments** (keywords): `particles` (default 128), `capacity` of `Detector`; `softness`, `spread` of both tower
     layers.
@@ -100,7 +100,15 @@ def lhc_like(**options: Any) -> Detector:
         ),
         Solenoid(field=3.8, radius=1.29, half_length=3.0),
         TowerLayer(
-            574, 360, 5.0, (0.163, 0.289, 2.08), (0.592, 1.05, 0.0), (0.0118, 0.021, 0.107), 0.5, edges=(1.5, 2.5), **towers
+            574,
+            360,
+            5.0,
+            (0.163, 0.289, 2.08),
+            (0.592, 1.05, 0.0),
+            (0.0118, 0.021, 0.107),
+            0.5,
+            edges=(1.5, 2.5),
+            **towers,
         ),
         TowerLayer(114, 72, 5.0, (1.5, 2.7), 0.0, (0.05, 0.13), 1.0, edges=(3.0,), **towers),
         ecal_fraction=(0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.3, 0.3),

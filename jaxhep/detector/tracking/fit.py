@@ -141,9 +141,7 @@ def expected_covariance(
     solve = _global if method == "global" else _kalman
     transport = tracker.transport(track)
     zeros = jnp.zeros_like(transport.predicted)
-    return inverse_positive(
-        solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters).information
-    )
+    return inverse_positive(solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters).information)
 
 
 def pt_resolution(tracker: Tracker, track: TrackState) -> Scalar:

@@ -112,7 +112,9 @@ class Tracker(eqx.Module):
         if geometry not in ("planar", "cylindrical"):
             raise ValueError(f"geometry must be 'planar' or 'cylindrical', not {geometry!r}")
         if np.ndim(positions) != 1 or np.size(positions) == 0:
-            raise ValueError("a tracker needs at least one layer: positions is a list of numbers in m, e.g. [0.03, 0.07]")
+            raise ValueError(
+                "a tracker needs at least one layer: positions is a list of numbers in m, e.g. [0.03, 0.07]"
+            )
         shape = (len(positions),)
         cylinder = geometry == "cylindrical"
         where = "radii are positive lengths in m" if cylinder else "planes lie at x ≥ 0 (m), the track starts at x = 0"
@@ -152,7 +154,7 @@ class Tracker(eqx.Module):
         return TrackNoise(draws[:, 0], draws[:, 1], draws[:, 2:])
 
     def __call__(self, noise: TrackNoise, track: TrackState, *, reference: "Tracker | None" = None) -> Hits:
-        """The hits of one particle; `reference`: the tracker whose efficiencies choose, default this one, held fixed."""
+        """The hits of one particle; `reference`: the tracker whose efficiencies choose, default this one, fixed."""
         other = lax.stop_gradient((self if reference is None else reference).efficiencies)
         kicks = jnp.einsum("kij,kj->ki", self._kicks(track), normal(noise.scatter))
         local, first = advance(track.local(), jnp.zeros_like(self.field), self.positions[0], self.geometry, start=True)
