@@ -11,7 +11,8 @@ import pytest
 
 from jaxhep.detector import Detector, lep_like, lhc_like
 from jaxhep.detector.fast import Kind, Solenoid, classify
-from jaxhep.simulator import Chain, get_parameters, moved, with_parameters
+from jaxhep.formats import open_writer, read_events
+from jaxhep.simulator import get_parameters
 from tests.detector.fast_samples import IDS, Gun, fill, guns, make_event, perfect
 
 KEY = jax.random.key(11)
@@ -144,10 +145,6 @@ def test_masked_slots_and_their_content_do_not_matter(lep, batch):
     a, b = detect(lep, noise, full), detect(lep, noise, empty)
     np.testing.assert_array_equal(a.momenta, b.momenta)
     assert not np.any(b.history.unknown)
-    # Noise belongs to the slots: a detector that holds more draws more and uses the first rows.
-    more = lep_like(particles=20)
-    longer = jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 12), (0, 0)), constant_values=0.5), noise)
-    np.testing.assert_allclose(detect(more, longer, full).momenta, a.momenta, rtol=1e-6)
 
 
 def test_a_track_replaces_its_shower_and_a_lost_one_does_not(exact, batch):
@@ -196,40 +193,48 @@ def test_solenoid_against_a_traced_helix():
 
 
 def test_moving_the_efficiency_reweights(lep, batch):
-    chain = Chain(Gun(), lep)
-    noise = jax.vmap(chain.sample_noise)(jax.random.split(KEY, 64))
-    new = {"plateau": jnp.full_like(lep.tracks.plateau, 0.9)}
-    base, other = jax.jit(lambda noise: (moved(chain, noise, {}), moved(chain, noise, new)))(noise)
+    """The tracks chosen by the reference, the weight the product of ratios; as `Chain` and `moved` hand them over."""
+    changed = fill(lep, {"plateau": 0.9})
+    noise = noise_of(lep, 512)
+
+    @jax.jit
+    def run(detector, reference):
+        return jax.vmap(lambda n, e: detector(n, e, reference=reference))(noise, batch)
+
+    base, other = run(lep, lep), run(changed, lep)
     np.testing.assert_array_equal(base.history.tracks.mask, other.history.tracks.mask)
     np.testing.assert_array_equal(base.weight, 1)
-    before = np.asarray(jax.vmap(chain.stages[0])(noise[0]).momenta)
-    charged = [i for i, pdg in enumerate(IDS) if abs(pdg) in (211, 13, 11)]
-    pt = np.hypot(before[:, charged, 1], before[:, charged, 2])
-    eta = np.arcsinh(before[:, charged, 3] / pt)
-    species = jnp.asarray([2, 2, 1, 0])
-    ratio = 1.0
-    changed = with_parameters(lep, new)
-    for i in range(4):
-        old, now = (
-            np.asarray(d.tracks.efficiency(jnp.asarray(pt[:, i]), jnp.asarray(eta[:, i]), jnp.full(64, species[i])))
-            for d in (lep, changed)
+    charged = np.array([i for i, pdg in enumerate(IDS) if abs(pdg) in (211, 13, 11)])
+    p = np.asarray(batch.momenta)[:, charged]
+    pt = np.hypot(p[..., 1], p[..., 2])
+    species = np.broadcast_to([2, 2, 1, 0], pt.shape).ravel()
+    old, new = (
+        np.asarray(
+            d.tracks.efficiency(jnp.asarray(pt.ravel()), jnp.arcsinh(p[..., 3] / pt).ravel(), jnp.asarray(species))
         )
-        found = np.asarray(base.history.tracks.mask)[:, charged[i]]
-        ratio = ratio * np.where(found, now / old, (1 - now) / (1 - old))
+        for d in (lep, changed)
+    )
+    found = np.asarray(base.history.tracks.mask)[:, charged].ravel()
+    ratio = np.where(found, new / old, (1 - new) / (1 - old)).reshape(-1, 4).prod(axis=1)
     np.testing.assert_allclose(other.weight, ratio, rtol=1e-4)
-    assert np.unique(np.round(ratio, 3)).size > 1
+    assert np.unique(np.round(ratio, 2)).size > 1
 
 
-def test_capacity_is_reported(exact, batch):
-    detector = perfect(particles=len(IDS), capacity=3)
-    noise = noise_of(detector, 512)
-    result, whole = detect(detector, noise, batch), detect(exact, noise, batch)
-    assert np.all(result.overflow)
-    assert result.momenta.shape == (512, 3, 4)
-    assert np.all(np.asarray(result.history.num_objects) > 3)
-    # The sums are complete all the same, and what fits is there.
-    np.testing.assert_allclose(result.history.missing, whole.history.missing, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(result.momenta, whole.momenta[:, :3], rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("suffix", [".hepmc", ".hepmc.gz"])
+def test_events_from_a_hepmc_file_are_detected_like_those_in_memory(lep, batch, tmp_path, suffix):
+    with open_writer(tmp_path / f"events{suffix}", energy=91.1876) as writer:
+        writer.write(batch)
+    (read,) = read_events(tmp_path / f"events{suffix}")
+    noise = noise_of(lep, 512)
+    ours, theirs = detect(lep, noise, batch), detect(lep, noise, read.to_event())
+    np.testing.assert_allclose(ours.momenta, theirs.momenta, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(ours.pdg_id, theirs.pdg_id)
+    # And what is detected can be written and read in turn.
+    with open_writer(tmp_path / f"detected{suffix}", energy=91.1876) as writer:
+        writer.write(theirs)
+    (detected,) = read_events(tmp_path / f"detected{suffix}")
+    np.testing.assert_array_equal(detected.mask.sum(axis=1), ours.history.num_objects)
+    np.testing.assert_allclose(detected.momenta[..., 0].sum(axis=1), ours.history.visible_energy, rtol=1e-5)
 
 
 def test_an_unknown_particle_is_a_flagged_neutral_hadron(exact, batch):
@@ -244,10 +249,9 @@ def test_an_unknown_particle_is_a_flagged_neutral_hadron(exact, batch):
     assert np.all(np.asarray(strange.history.tracks.mask).sum(axis=1) == 3)
 
 
-@pytest.mark.parametrize("preset", [lep_like, lhc_like])
-def test_gradients_are_finite_at_the_edges(preset):
+def test_gradients_are_finite_at_the_edges():
     """Nothing there, at rest, on the axis, very soft, masked, at the looper's limit, and two on top of each other."""
-    detector = preset(particles=8)
+    detector = lhc_like(particles=8)
     momenta = jnp.array(
         [[0.0, 0, 0, 0], [0.14, 0, 0, 0], [5.0, 0, 0, 5], [1e-6, 1e-6, 0, 0], [3.0, 3, 0, 0],
          [0.5, 0.4161, 0, 0], [5.0, 0, 3, 4], [5.0, 0, 3, 4]]
@@ -264,12 +268,13 @@ def test_gradients_are_finite_at_the_edges(preset):
         return value, result
 
     slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
-    for one, objects in ((event, 1), (empty, 0)):
+    objects = []
+    for one in (event, empty):
         gradient, result = slopes(detector, one.momenta, one)
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result))
-        assert int(result.mask.sum()) >= objects
-    assert int(result.mask.sum()) == 0
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((gradient, result)))
+        objects.append(int(result.mask.sum()))
+    assert objects[0] >= 1
+    assert objects[1] == 0
 
 
 def test_classification_against_pythia():

@@ -67,9 +67,9 @@ class Detector(AbstractSimulator):
     >>> from jaxhep.matrix_elements import ElectroweakQQbar
     >>> from jaxhep.simulator import Chain
     >>> chain = Chain(ElectroweakQQbar(), lep_like(particles=2))
-    >>> event = chain(chain.sample_noise(jax.random.key(0)))
-    >>> event.momenta.shape, bool(event.history.visible_energy > 50)
-    ((8, 4), True)
+    >>> event = jax.eval_shape(lambda key: chain(chain.sample_noise(key)), jax.random.key(0))
+    >>> event.momenta.shape, event.history.missing.shape
+    ((8, 4), (3,))
     """
 
     tracks: TrackResponse

@@ -19,8 +19,8 @@ def _options(name: str, more: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
             f"{name} has no option {', '.join(map(repr, unknown))}; it has {', '.join(_OPTIONS)}. Physical numbers are "
             "changed afterwards: with_parameters(detector, {'field': 2.0})"
         )
-    whole = {key: more[key] for key in ("particles", "capacity") if key in more}
-    return whole, {key: more[key] for key in ("softness", "spread") if key in more}
+    sizes = ("particles", "capacity")
+    return {k: v for k, v in more.items() if k in sizes}, {k: v for k, v in more.items() if k not in sizes}
 
 
 def lep_like(**options: Any) -> Detector:

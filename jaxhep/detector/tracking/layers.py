@@ -196,7 +196,8 @@ class Tracker(eqx.Module):
         local, first = linear(track.local(), jnp.zeros_like(self.field), self.positions[0], True)
 
         def step(local: Array, layer: Any) -> tuple[Array, tuple[Array, Array]]:
-            after, matrix = linear(local, *layer, False)
+            origin, target = layer
+            after, matrix = linear(local, origin, target, False)
             return after, (after[0], matrix)
 
         _, (places, matrices) = lax.scan(step, local, (self.positions[:-1], self.positions[1:]))
