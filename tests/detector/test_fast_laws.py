@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
+from benchmarks.peers.detector_numpy import NumpyDetector
 from jaxhep.detector import Detector, lep_like, lhc_like
 from jaxhep.detector.fast import Kind, Solenoid, classify
 from jaxhep.formats import open_writer, read_events
@@ -134,6 +136,26 @@ def test_jit_eager_and_vmap_agree_in_both_precisions(lep, batch):
     assert fine.momenta.dtype == np.float64
     # Nothing jumps: a particle at an edge or a tower at its threshold differs by rounding, too.
     np.testing.assert_allclose(fine.history.visible_energy, many.history.visible_energy, rtol=1e-3)
+
+
+def test_a_numpy_model_of_the_same_formulae_gives_the_same_numbers(lep, batch):
+    """The peer of the benchmark, written apart, with the same noise: energy flow object by object."""
+    noise = noise_of(lep, 512)
+    with jax.enable_x64(True):
+        events = to_double(batch)
+        result = jax.tree.map(np.asarray, detect(lep, noise, events))
+    properties = jax.tree.map(np.asarray, classify(batch.pdg_id[0]))
+    draws = jax.tree.map(lambda x: np.asarray(x, float), noise)
+    peer = NumpyDetector(lep)
+    for i in range(128):
+        z = tuple(ndtri(u[i]) for u in (draws.track[..., 1:], draws.ecal, draws.hcal))
+        objects = peer(
+            np.asarray(events.momenta[i], float), properties.charge, properties.kind, draws.track[i, :, 0], z
+        )
+        ours = result.momenta[i][result.mask[i]]
+        assert len(ours) == len(objects)
+        order, other = np.argsort(ours[:, 0]), np.argsort(objects[:, 0])
+        np.testing.assert_allclose(ours[order], objects[other], rtol=1e-6, atol=1e-6)
 
 
 def test_masked_slots_and_their_content_do_not_matter(lep, batch):
