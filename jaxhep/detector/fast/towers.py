@@ -44,6 +44,10 @@ class TowerLayer(eqx.Module):
     **Gradient** pathwise in every leaf and in the directions and energies of the particles. With `spread` = 0 or
     `softness` = 0 the jumps of a particle over an edge, or of a tower over its threshold, are not in it. The *number*
     of towers is an integer and has no pathwise derivative in any case.
+
+    **Variance.** Where directions depend on a parameter (the field) a particle within `spread` of an edge hands its
+    energy over at a rate ∝ 1/spread: the derivative is unbiased, and its variance grows like 1/spread. For gradients in
+    the field of quantities that thresholds act on, take `spread` = 1/2 and towers no finer than needed.
     """
 
     extent: Scalar
