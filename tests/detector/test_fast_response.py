@@ -158,7 +158,7 @@ def sample():
 POWER = {
     "plateau": ("tracks",), "half_pt": ("tracks",), "eta_max": ("tracks",), "curvature": ("momentum_resolution",),
     "field": ("arrived",), "ecal.threshold": ("visible",),
-    "hcal.scale": ("hcal", "visible"), "hcal.extent": ("hcal",), "ecal_fraction": ("hcal",),
+    "hcal.scale": ("hcal", "visible"), "ecal_fraction": ("hcal",),
     "hcal.stochastic": ("missing_energy_resolution",),
 }  # fmt: skip
 
