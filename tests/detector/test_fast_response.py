@@ -115,7 +115,7 @@ def sample():
     detector = fill(
         lep_like(particles=len(IDS), spread=0.5),
         {"plateau": 0.85, "half_pt": 0.4, "steepness": 2.0, "curvature": 0.05, "hcal.extent": 1.2, "field": 1.5,
-         "ecal.threshold": 0.3, "eta_max": 1.0},
+         "ecal.threshold": 0.3, "eta_max": 1.0, "ecal_fraction": 0.5},
     )  # fmt: skip
     center = {name: get_parameters(detector)[name] for name in STEPS}
     seen = jnp.asarray([i != 12 for i in IDS])
