@@ -112,7 +112,7 @@ class NumpyDetector:
                     sums[2] += share**2 * variance[n]
         if not towers:
             return np.zeros((0, 4))
-        cells, sums = np.array(list(towers)), np.array(list(towers.values()))
+        cells, values = np.array(list(towers)), np.array(list(towers.values()))
         centre = layer.extent * ((2 * cells[:, 0] + 1) / layer.rows - 1)
         if layer.coordinate == "eta":
             eta, sine, cosine = centre, 1 / np.cosh(centre), np.tanh(centre)
@@ -120,7 +120,7 @@ class NumpyDetector:
             eta, sine, cosine = np.arcsinh(np.tan(centre)), np.cos(centre), np.sin(centre)
         region = shares(eta, layer.edges)
         a, b, c = (table @ region for table in (layer.stochastic, layer.noise, layer.constant))
-        e, t, v, normal = sums.T
+        e, t, v, normal = values.T
         raw = layer.scale * log_normal(e, a**2 * e + b**2 + (c * e) ** 2, normal)
         energy = raw * step(raw, layer.threshold, float(layer.softness * layer.threshold))
         cut = layer.significance * np.sqrt(v + a**2 * t + (c * t) ** 2) + 1e-5 * t

@@ -104,7 +104,7 @@ STEPS = {
     "ecal.threshold": 0.15, "hcal.stochastic": 0.15, "hcal.scale": 0.06, "hcal.extent": 0.06,
     "ecal_fraction": 0.06,
 }  # fmt: skip
-NAMES = ("visible", "missing_energy_resolution", "tracks", "momentum_resolution", "hcal", "arrived")
+NAMES = ("visible", "missing_energy_resolution", "tracks", "momentum_resolution", "hcal", "curled_up")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def sample():
             "tracks": jnp.sum(found.tracks.mask) * 1.0,
             "momentum_resolution": jnp.sum(jnp.where(found.tracks.mask, (measured / size - 1) ** 2, 0)),
             "hcal": jnp.sum(found.hcal.energy),
-            "arrived": jnp.sum(found.tracks.reaches * truth.momenta[:, 0]),
+            "curled_up": jnp.sum((1 - found.tracks.reaches) * truth.momenta[:, 0]),
             "weight": event.weight,
         }
 
@@ -157,7 +157,7 @@ def sample():
 # Which observables a parameter must move by more than the errors: the test has power there.
 POWER = {
     "plateau": ("tracks",), "half_pt": ("tracks",), "eta_max": ("tracks",), "curvature": ("momentum_resolution",),
-    "field": ("arrived",), "ecal.threshold": ("visible",),
+    "field": ("curled_up",), "ecal.threshold": ("visible",),
     "hcal.scale": ("hcal", "visible"), "ecal_fraction": ("hcal",),
     "hcal.stochastic": ("missing_energy_resolution",),
 }  # fmt: skip
