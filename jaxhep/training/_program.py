@@ -59,6 +59,13 @@ class Program:
         sharding = NamedSharding(event_mesh(list(self.devices)), P(*[None] * axis, EVENTS))
         return jax.tree.map(lambda a: lax.with_sharding_constraint(a, sharding), tree)
 
+    def replicate(self, tree: Any) -> Any:
+        """The same arrays on all devices."""
+        if len(self.devices) == 1:
+            return tree
+        sharding = NamedSharding(event_mesh(list(self.devices)), P())
+        return jax.tree.map(lambda a: lax.with_sharding_constraint(a, sharding), tree)
+
 
 def static_settings(settings: TrainingSettings) -> TrainingSettings:
     """The settings with every number that is traced, or that the compiled program does not know, at a fixed value."""
@@ -179,7 +186,8 @@ def run_chunk(
 
         return lax.cond(item["active"] & ~state["halted"], advance, skip, state, item)
 
-    return lax.scan(body, state, items)
+    state, out = lax.scan(body, state, items)
+    return program.replicate(state), out
 
 
 @functools.partial(jax.jit, static_argnames=("program",))
