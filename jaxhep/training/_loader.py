@@ -1,4 +1,4 @@
-"""Batches of an epoch as chunks of one shape: the last batch and the last chunk are filled up with rows of no weight."""
+"""Batches of an epoch as chunks of one shape: the last ones are filled up with rows of no weight."""
 
 import dataclasses
 import math

@@ -74,9 +74,19 @@ def static_settings(settings: TrainingSettings) -> TrainingSettings:
         settings,
         optimiser=optimiser if not hasattr(optimiser, "items") else FrozenMapping(optimiser),
         ema=None if settings.ema is None else 0.5,
-        **{"batch_size": 1, "epochs": 1, "steps": None, "learning_rate": 0.0, "weight_decay": 0.0, "warmup_steps": 0},
-        **{"final_factor": 0.5, "clip_norm": None, "patience": None, "min_improvement": 0.0, "steps_per_call": 1},
-        **{"devices": None, "resident_bytes": 0},
+        batch_size=1,
+        epochs=1,
+        steps=None,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        warmup_steps=0,
+        final_factor=0.5,
+        clip_norm=None,
+        patience=None,
+        min_improvement=0.0,
+        steps_per_call=1,
+        devices=None,
+        resident_bytes=0,
     )
 
 
@@ -118,8 +128,8 @@ def batch_objective(
     losses = jax.vmap(lambda event, key: objective.loss(model, event, key))(batch, keys[0])
     if losses.ndim != 1:
         raise ValueError(
-            f"the loss {objective.name!r} of one event must be a scalar, got shape {losses.shape[1:]}; for a loss of the "
-            "batch pass batch_loss=True"
+            f"the loss {objective.name!r} of one event must be a scalar, got shape {losses.shape[1:]}; for a loss of "
+            "the batch pass batch_loss=True"
         )
     return jnp.sum(weights.astype(losses.dtype) * losses)
 

@@ -56,7 +56,7 @@ class TrainingStore:
         if steps and not resume:
             self.close()
             raise FileExistsError(
-                f"{self.folder} holds checkpoints (step {steps[-1]}); pass resume=True to go on, or choose another folder"
+                f"{self.folder} holds checkpoints (step {steps[-1]}); pass resume=True to go on, or another folder"
             )
         if steps:
             try:
@@ -109,8 +109,8 @@ class TrainingStore:
             version = int(content["version"])
         if version > VERSION:
             raise CheckpointError(
-                f"{where} was written by jaxhep {content.get('jaxhep')} in version {version} of the layout, this jaxhep "
-                f"({importlib.metadata.version('jaxhep')}) reads up to {VERSION}; update jaxhep"
+                f"{where} was written by jaxhep {content.get('jaxhep')} in version {version} of the layout, this "
+                f"jaxhep ({importlib.metadata.version('jaxhep')}) reads up to {VERSION}; update jaxhep"
             )
         with self._readable(where, steps):
             written = content["fingerprint"]

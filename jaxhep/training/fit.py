@@ -16,7 +16,7 @@ from ._loader import Loader
 from ._optimiser import hyper_of, schedule_factor
 from ._program import Program, initial_state, partition, run_chunk, run_evaluation, static_settings
 from .callbacks import TrainingReport
-from .dataset import AbstractDataset, Dataset
+from .dataset import AbstractDataset
 from .failure import explain, non_finite
 from .objective import objectives_of
 from .result import TrainingResult
@@ -60,8 +60,8 @@ def fit(
       event's row: neither batch size nor devices change the latter.
     - `settings`: see `TrainingSettings`.
     - `trainable`: see `trainable_labels`; all other leaves are unknown to the optimiser.
-    - `validation`: a data set, or the share of `data` to hold out. Its loss (of the averaged model, if there is one, for
-      the first objective) is found after each epoch, always with the same keys; `TrainingResult.model` is the best.
+    - `validation`: a data set, or the share of `data` to hold out. Its loss (of the averaged model, if there is one,
+      for the first objective) is found after each epoch, always with the same keys; `TrainingResult.model` is the best.
     - `callbacks`: called with a `TrainingReport` after each call to the device and each epoch; a true answer stops.
     - `batch_loss`: `loss` is `loss(model, batch, weights, key) -> scalar`; see `Objective`.
     - `checkpoint`: folder for the state, saved at the end of an epoch, not more often than every 10 seconds, and when

@@ -48,8 +48,8 @@ class Objective:
             hash(self.loss)
         except TypeError as error:
             raise TypeError(
-                f"the loss of objective {self.name!r} cannot be hashed ({error}); put what it depends on into the model "
-                "or the data, or write it as a function or a frozen dataclass"
+                f"the loss of objective {self.name!r} cannot be hashed ({error}); put what it depends on into the "
+                "model or the data, or write it as a function or a frozen dataclass"
             ) from error
         if self.labels is not None:
             labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
