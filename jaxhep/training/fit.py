@@ -142,7 +142,7 @@ class _Run:
         total = settings.steps if settings.steps is not None else settings.epochs * self.loader.batches  # type: ignore[operator]
         self.total = total
         cycle = sum(o.steps for o in objectives)
-        self.numbers = {
+        self.numbers: dict[str, Any] = {
             "hyper": hyper_of(settings, known),
             "epoch": 0,
             "mean_weight": self.loader.mean_weight,
@@ -285,7 +285,7 @@ class _Run:
         }
         value = self._validate()
         rate = float(schedule_factor(self.settings, self.numbers["hyper"], self.step - 1, float(self.total)))
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": len(self.history),
             "step": self.step,
             "train": train,
@@ -355,8 +355,7 @@ def _typed(key: Any) -> bool:
 def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
     """The devices asked for."""
     if settings.devices is None:
-        default = jax.config.jax_default_device
-        return (default if isinstance(default, jax.Device) else jax.devices()[0],)
+        return tuple(jax.numpy.zeros(()).devices())
     if not isinstance(settings.devices, int):
         return tuple(settings.devices)
     there = jax.devices()
@@ -367,7 +366,7 @@ def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
 
 def _check_objectives(objectives: tuple[Any, ...], known: set[str]) -> None:
     for objective in objectives:
-        for label in objective.labels or ():
+        for label in objective.named():
             if label not in known:
                 raise ValueError(
                     f"objective {objective.name!r} moves the label {label!r}, which no trained leaf has; there are "
