@@ -1,6 +1,6 @@
 """Invertible maps with their log-determinants: what flows are made of, and what preprocessing is."""
 
-from ._base import AbstractBijection
+from ._base import AbstractBijection, common_condition
 from .autoregressive import MaskedAutoregressive
 from .chain import Chain, Invert, Repeat
 from .coupling import Coupling
@@ -29,6 +29,7 @@ __all__ = [
     "Softplus",
     "SplineTransformer",
     "Tanh",
+    "common_condition",
     "inverse_rational_quadratic",
     "rational_quadratic",
     "spline_parameters",
