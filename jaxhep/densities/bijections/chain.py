@@ -62,9 +62,10 @@ class Repeat(AbstractBijection):
 
     The program holds one layer whatever their number, so that compilation takes the time of one.
 
-    **Arguments**: `layers`, at least one bijection, all of the same type, static fields and shapes.
+    **Arguments**: `layers`, at least one bijection, all of the same type, static fields and shapes; or one bijection
+    whose leaves are stacked already, and their number `length`.
 
-    **Raises** `ValueError` if two layers differ in structure.
+    **Raises** `ValueError` if two layers differ in structure, or a leaf has not `length` rows.
 
     >>> import jax.numpy as jnp
     >>> from jaxhep.densities.bijections import Affine, Chain, Exp, Invert, Repeat
@@ -78,7 +79,15 @@ class Repeat(AbstractBijection):
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 
-    def __init__(self, layers: Sequence[AbstractBijection]):
+    def __init__(self, layers: Sequence[AbstractBijection] | AbstractBijection, length: int | None = None):
+        if isinstance(layers, AbstractBijection):
+            rows = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(eqx.filter(layers, eqx.is_array))}
+            if rows != {length}:
+                raise ValueError(f"the leaves of stacked layers have one row a layer, {length}, but some have {rows}")
+            assert length is not None
+            self.layers, self.length = layers, length
+            self.dim, self.condition_dim = layers.dim, layers.condition_dim
+            return
         if not layers:
             raise ValueError("Repeat needs at least one layer")
         parts = [eqx.partition(layer, eqx.is_array) for layer in layers]

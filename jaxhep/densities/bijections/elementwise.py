@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from ..._types import Array, Float, Scalar
 from .._arguments import check_sizes
 from .._base import Condition
+from .._fields import CONSTANT, LEARNED
 from ._base import AbstractBijection
 
 
@@ -27,8 +28,8 @@ class Affine(AbstractBijection):
     ([3.0, 2.5], 0.0)
     """
 
-    shift: Float[Array, " dim"]
-    log_scale: Float[Array, " dim"]
+    shift: Float[Array, " dim"] = eqx.field(metadata=LEARNED)
+    log_scale: Float[Array, " dim"] = eqx.field(metadata=LEARNED)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 
@@ -86,8 +87,8 @@ class Sigmoid(AbstractBijection):
     [1.0]
     """
 
-    low: Float[Array, " dim"]
-    high: Float[Array, " dim"]
+    low: Float[Array, " dim"] = eqx.field(metadata=CONSTANT)
+    high: Float[Array, " dim"] = eqx.field(metadata=CONSTANT)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 
@@ -149,7 +150,7 @@ class Exp(AbstractBijection):
     [0.0]
     """
 
-    low: Float[Array, " dim"]
+    low: Float[Array, " dim"] = eqx.field(metadata=CONSTANT)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 

@@ -9,6 +9,7 @@ from jax import lax
 from ..._types import Array, Float, Int, Key, Scalar
 from .._arguments import check_sizes
 from .._base import Condition
+from .._fields import LEARNED
 from ._base import AbstractBijection
 
 
@@ -76,9 +77,9 @@ class LULinear(AbstractBijection):
     ([1.0, 2.0], 0.0)
     """
 
-    entries: Float[Array, "dim dim"]
-    log_diagonal: Float[Array, " dim"]
-    shift: Float[Array, " dim"]
+    entries: Float[Array, "dim dim"] = eqx.field(metadata=LEARNED)
+    log_diagonal: Float[Array, " dim"] = eqx.field(metadata=LEARNED)
+    shift: Float[Array, " dim"] = eqx.field(metadata=LEARNED)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..._types import Array, Float, Key
 from .._arguments import check_sizes
 from .._base import Condition
+from .._fields import LEARNED
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu, "tanh": jnp.tanh,
@@ -51,8 +52,8 @@ class MaskedNetwork(eqx.Module):
     (3, 2)
     """
 
-    weights: tuple[Float[Array, "..."], ...]
-    biases: tuple[Float[Array, "..."], ...]
+    weights: tuple[Float[Array, "..."], ...] = eqx.field(metadata=LEARNED)
+    biases: tuple[Float[Array, "..."], ...] = eqx.field(metadata=LEARNED)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
     block: int = eqx.field(static=True)

@@ -71,8 +71,9 @@ def _beyond(at: Scalar, cell: _Cell, low: float, high: float, free_ends: bool, i
     """The straight lines outside of the interval, and the logarithm of their slope."""
     if not free_ends:
         return at, jnp.zeros_like(at)
-    slope = jnp.where(at < low, cell.d_low, cell.d_high)
-    edge = jnp.where(at < low, jnp.asarray(low, at.dtype), jnp.asarray(high, at.dtype))
+    below = at < (low + high) / 2
+    slope = jnp.where(below, cell.d_low, cell.d_high)
+    edge = jnp.where(below, low, high).astype(at.dtype)
     log_slope = jnp.log(slope)
     if invert:
         return edge + (at - edge) / slope, -log_slope
@@ -115,10 +116,11 @@ def rational_quadratic(
     >>> round(float(y), 6), abs(round(float(log_slope), 5))
     (0.7, 0.0)
     """
-    inside = (x >= low) & (x <= high)
+    inside = (x > low) & (x < high)
     at = jnp.clip(x, low, high)
     cell = _Cell(at, raw, low, high, free_ends, False, least)
-    xi = jnp.clip((at - cell.x) / cell.w, 0.0, 1.0)
+    # No clip of ξ: it would cut the gradient at a knot, where ξ is 0 exactly.
+    xi = (at - cell.x) / cell.w
     rest = 1 - xi
     s, d, d_next = cell.s, cell.d, cell.d_next
     y = cell.y + cell.h * (s * xi**2 + d * xi * rest) / (s + (d + d_next - 2 * s) * xi * rest)
@@ -153,11 +155,11 @@ def inverse_rational_quadratic(
     >>> round(float(inverse_rational_quadratic(y, raw)[0]), 5)
     0.7
     """
-    inside = (y >= low) & (y <= high)
+    inside = (y > low) & (y < high)
     at = jnp.clip(y, low, high)
     cell = _Cell(at, raw, low, high, free_ends, True, least)
     s, h, r = cell.s, cell.h, cell.d + cell.d_next - 2 * cell.s
-    delta = jnp.clip(at - cell.y, 0.0, h)
+    delta = at - cell.y
     turned = h * cell.d - delta * r < h * s
     delta = jnp.where(turned, h - delta, delta)
     d = jnp.where(turned, cell.d_next, cell.d)
@@ -165,7 +167,6 @@ def inverse_rational_quadratic(
     square = b**2 + 4 * a * s * delta
     floor = jnp.finfo(square.dtype).tiny
     near = 2 * s * delta / (b + jnp.sqrt(jnp.maximum(square, floor)))
-    near = jnp.clip(near, 0.0, 1.0)
     far = 1 - near
     xi, rest = jnp.where(turned, far, near), jnp.where(turned, near, far)
     x = cell.x + cell.w * xi

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ..._types import Array, Float, Scalar
 from .._arguments import check_sizes
 from .._base import Condition
+from .._fields import LEARNED
 from ._base import AbstractBijection
 from .spline import inverse_rational_quadratic, rational_quadratic, spline_parameters
 
@@ -117,7 +118,7 @@ class Elementwise(AbstractBijection):
     """
 
     transformer: AbstractTransformer
-    raw: Float[Array, "dim parameter"]
+    raw: Float[Array, "dim parameter"] = eqx.field(metadata=LEARNED)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 

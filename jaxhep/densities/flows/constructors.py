@@ -1,10 +1,13 @@
 """The usual flows: layers of coupling or autoregressive maps with permutations between."""
 
 import difflib
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Key
@@ -73,22 +76,23 @@ def _base(base: str | AbstractTractableDensity, dim: int) -> AbstractTractableDe
     return Normal(dim) if base == "normal" else Uniform(dim)
 
 
-def _orders(permutation: str, dim: int, kept: int, num_layers: int, key: Key) -> list[np.ndarray]:
-    """The order of the columns before each layer.
+def _orders(permutation: str, dim: int, kept: int, num_layers: int, key: Key) -> np.ndarray:
+    """The order of the columns before each layer, shape (layer, dim).
 
     In a coupling (kept > 0) every second order puts the moved columns first, so that each column is moved at least once
     in two layers; the others shuffle, so that the halves change.
     """
+    data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    rng = np.random.default_rng(np.asarray(data).tolist())
     orders = []
     for i in range(num_layers):
         if permutation == "reverse":
-            order = np.arange(dim)[::-1]
+            orders.append(np.arange(dim)[::-1])
         elif kept and i % 2:
-            order = np.roll(np.arange(dim), -kept)
+            orders.append(np.roll(np.arange(dim), -kept))
         else:
-            order = np.asarray(jax.random.permutation(jax.random.fold_in(key, i), dim))
-        orders.append(order)
-    return orders
+            orders.append(rng.permutation(dim))
+    return np.stack(orders)
 
 
 def _stack(
@@ -101,16 +105,22 @@ def _stack(
     check_sizes(dim=dim, num_layers=num_layers)
     if condition_dim < 0:
         raise ValueError(f"condition_dim is 0 or more, got {condition_dim}")
-    key_order, key_mix, key_layer = jax.random.split(key, 3)
-    orders = _orders("random" if permutation == "lu" else permutation, dim, kept, num_layers, key_order)
-    layers, total = [], np.arange(dim)
-    for i, order in enumerate(orders):
-        parts: list[AbstractBijection] = [Permutation(order)]
-        if permutation == "lu":
-            parts.append(LULinear(dim, key=jax.random.fold_in(key_mix, i)))
-        layers.append(Chain(*parts, make(jax.random.fold_in(key_layer, i))))
-        total = total[order]
-    return Chain(Repeat(layers), Permutation(np.argsort(total)))
+    orders = _orders("random" if permutation == "lu" else permutation, dim, kept, num_layers, key)
+    total = functools.reduce(lambda sofar, order: sofar[order], orders, np.arange(dim))
+
+    # One program for all layers: op by op, the first flow of a session would compile some dozens of small ones.
+    @eqx.filter_jit
+    def build(key: Key) -> list[AbstractBijection]:
+        keys = jax.random.split(key, (2, num_layers))
+        mixing = [eqx.filter_vmap(lambda one: LULinear(dim, key=one))(keys[1])] if permutation == "lu" else []
+        return [*mixing, eqx.filter_vmap(make)(keys[0])]
+
+    shuffle = eqx.tree_at(
+        lambda one: (one.order, one.inverse_order),
+        Permutation(orders[0]),
+        (jnp.asarray(orders, jnp.int32), jnp.asarray(np.argsort(orders, axis=1), jnp.int32)),
+    )
+    return Chain(Repeat(Chain(shuffle, *build(key)), num_layers), Permutation(np.argsort(total)))
 
 
 def autoregressive_flow(
@@ -130,8 +140,8 @@ def autoregressive_flow(
 ) -> Flow:
     r"""A masked autoregressive flow: `log_prob` in one pass a layer, a draw in `dim` passes.
 
-    G. Papamakarios et al., arXiv:1705.07057; with splines C. Durkan et al., arXiv:1906.04032. It starts at the identity,
-    that is with the density of its base. The condition enters every layer's network.
+    G. Papamakarios et al., arXiv:1705.07057; with splines C. Durkan et al., arXiv:1906.04032. It starts at the
+    identity, that is with the density of its base. The condition enters every layer's network.
 
     **Arguments**
 
@@ -149,7 +159,7 @@ def autoregressive_flow(
     >>> import jax
     >>> from jaxhep.densities.flows import autoregressive_flow
     >>> autoregressive_flow(2, 1, num_layers=2, width=16, key=jax.random.key(0))
-    Flow(Normal → Chain, dim=2, condition_dim=1, 2,268 parameters)
+    Flow(Normal → Chain, dim=2, condition_dim=1, 2,236 parameters)
     """
     one = _transformer(transformer, num_bins, bound, base if isinstance(base, str) else "normal")
     base_density = _base(base, dim)
@@ -227,8 +237,9 @@ def make_flow(preset: str, dim: int, condition_dim: int = 0, *, key: Key, **chan
 
     >>> import jax
     >>> from jaxhep.densities.flows import make_flow
-    >>> make_flow("small", 2, width=8, key=jax.random.key(0)).dim
-    2
+    >>> make_flow("smal", 2, key=jax.random.key(0))
+    Traceback (most recent call last):
+    ValueError: there is no flow preset 'smal', known are small, ...; did you mean 'small'?
     """
     if preset not in PRESETS:
         close = difflib.get_close_matches(preset, PRESETS, n=1)

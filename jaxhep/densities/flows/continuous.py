@@ -23,10 +23,10 @@ class ContinuousFlow(AbstractTractableDensity):
 
     \[\ln p(x_1\mid c)=\ln p_0(x_0)-\int_0^1\nabla\cdot v(x_t,t;c)\,\mathrm dt\]
 
-    (R. Chen et al., arXiv:1806.07366, equation 8). The divergence is exact, the trace of the Jacobian in forward mode (dim
-    products), or Hutchinson's estimate \(\varepsilon^T(\partial v/\partial x)\varepsilon\) with one probe ε = ±1 for the
-    whole solve (W. Grathwohl et al., arXiv:1810.01367), which makes \(\ln p\) unbiased and the loss noisy. `log_prob` is
-    exact whatever the loss uses, unless a probe is handed in.
+    (R. Chen et al., arXiv:1806.07366, equation 8). The divergence is exact, the trace of the Jacobian in forward mode
+    (dim products), or Hutchinson's estimate \(\varepsilon^T(\partial v/\partial x)\varepsilon\) with one probe ε = ±1
+    for the whole solve (W. Grathwohl et al., arXiv:1810.01367), which leaves \(\ln p\) unbiased and makes the loss
+    noisy. `log_prob` is exact whatever the loss uses, unless a probe is handed in.
 
     **Arguments**
 

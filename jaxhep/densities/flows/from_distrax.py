@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ... import noise as variates
 from ..._types import Array, Float, Key, Noise, Scalar
 from .._base import AbstractTractableDensity, Condition
+from .._fields import CONSTANT
 from ..bijections import AbstractBijection
 
 
@@ -63,7 +64,7 @@ class DistraxDensity(AbstractTractableDensity):
     [0.0, 0.0]
     """
 
-    distribution: Any
+    distribution: Any = eqx.field(metadata=CONSTANT)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 
@@ -103,7 +104,7 @@ class DistraxBijection(AbstractBijection):
     [3.0, 3.0]
     """
 
-    bijector: Any
+    bijector: Any = eqx.field(metadata=CONSTANT)
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
 
