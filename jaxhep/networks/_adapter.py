@@ -12,7 +12,7 @@ from ._blocks import Architecture
 
 @final
 class Network(eqx.Module):
-    r"""A network \(f_\theta\) of one event: a Flax Linen definition (static, hashable) and its parameters θ (the leaves).
+    r"""A network \(f_\theta\) of one event: a static, hashable Flax Linen definition, and its parameters θ as leaves.
 
     Make one with `make_network`. Two networks of one definition have one compiled program.
 
