@@ -1,5 +1,6 @@
 """Calibration, coverage, goodness of fit and NPLM against closed forms and SciPy."""
 
+import inspect
 import math
 
 import jax
@@ -109,7 +110,7 @@ def test_ranks_and_coverage_of_right_and_wrong_posteriors():
     assert abs(good.distance.significance) < PULL < bad.distance.significance
     assert np.all(np.abs(np.asarray(good.coverage - good.credibility)) < PULL * np.asarray(good.error))
     with pytest.raises(ValueError, match="samples"):
-        tarp(truth, posterior(1.0)[:-1], key=KEY)
+        inspect.unwrap(tarp)(truth, posterior(1.0)[:-1], key=KEY)
 
 
 def test_nplm_of_bins_is_the_likelihood_ratio():
