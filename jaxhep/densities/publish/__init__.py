@@ -1,0 +1,15 @@
+"""Learned likelihoods as files: validated on unseen events, readable without training code, refused if damaged."""
+
+from .encoding import PublishedFileError, published_classes
+from .file import PublishedDensity, publish, read_density
+from .report import ValidationReport, validate
+
+__all__ = [
+    "PublishedDensity",
+    "PublishedFileError",
+    "ValidationReport",
+    "publish",
+    "published_classes",
+    "read_density",
+    "validate",
+]
