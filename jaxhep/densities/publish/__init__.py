@@ -2,14 +2,17 @@
 
 from .encoding import PublishedFileError, published_classes
 from .file import PublishedDensity, publish, read_density
+from .nabu import NabuFlow, read_nabu
 from .report import ValidationReport, validate
 
 __all__ = [
+    "NabuFlow",
     "PublishedDensity",
     "PublishedFileError",
     "ValidationReport",
     "publish",
     "published_classes",
     "read_density",
+    "read_nabu",
     "validate",
 ]

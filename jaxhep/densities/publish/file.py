@@ -88,7 +88,9 @@ class PublishedDensity:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.density))
         given = f" | {', '.join(self.condition_columns)}" if self.condition_columns else ""
         head = [f"p({', '.join(self.columns)}{given}): {self.name}", self.description]
-        head += [f"{type(self.density).__name__}, {count:,} numbers, sha256 {self.sha256[:12]}, jaxhep {self.written_by}"]
+        head += [
+            f"{type(self.density).__name__}, {count:,} numbers, sha256 {self.sha256[:12]}, jaxhep {self.written_by}"
+        ]
         return "\n".join([line for line in head if line] + [repr(self.report)])
 
 

@@ -139,7 +139,8 @@ def read_nabu(path: str | Path) -> tuple[NabuFlow, dict[str, Any]]:
         spline = settings["transformer"]["RationalQuadraticSpline"]
     except (KeyError, TypeError) as error:
         raise PublishedFileError(
-            f"{path} holds no masked autoregressive flow of rational-quadratic splines (no {error}); only these are read"
+            f"{path} holds no masked autoregressive flow of rational-quadratic splines (no {error}); no "
+            "other is read"
         ) from error
     if settings.get("cond_dim") is not None or settings["activation"] != "relu":
         raise PublishedFileError(f"{path}: only flows without condition and with relu networks are read")

@@ -110,9 +110,9 @@ def validate(
 ) -> ValidationReport:
     r"""Tests a density on events that it was not trained on.
 
-    Coverage: the credibility of the smallest highest-density region that holds event i is found as the rank of \(\log
-    p(x_i\mid c_i)\) among draws at the same condition, which is uniform if the density is right (ties and the discreteness
-    of the rank are spread evenly).
+    Coverage: the credibility of the smallest highest-density region that holds event i is found as the rank of
+    \(\log p(x_i\mid c_i)\) among draws at the same condition, which is uniform if the density is right (ties and the
+    discreteness of the rank are spread evenly).
 
     **Arguments**
 
@@ -206,8 +206,7 @@ def _coverage(density: Any, x: Array, c: Any, w: Array, samples: int, key: Key) 
             x, c, key = row
 
             def log_prob_of_draw(k: Any) -> Array:
-                draw, log_prob = density.sample_and_log_prob(density.sample_noise(k), c)
-                return log_prob
+                return density.sample_and_log_prob(density.sample_noise(k), c)[1]
 
             of_draws = jax.vmap(log_prob_of_draw)(jax.random.split(key, samples))
             above = jnp.sum(of_draws > density.log_prob(x, c))
