@@ -1,7 +1,6 @@
 """Whole studies, each a short script over the floors below."""
 
 from jaxhep.studies.closure import BruteForce, ClosureToys, brute_force, closure
-from jaxhep.studies.density_run import DensityRun, LearnedDensity, learn
 from jaxhep.studies.event_run import EventRun
 from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
 from jaxhep.studies.gradient_check import GradientCheck, check_gradients
@@ -12,11 +11,9 @@ from jaxhep.studies.uncertainties import Uncertainties, uncertainties
 __all__ = [
     "BruteForce",
     "ClosureToys",
-    "DensityRun",
     "EventRun",
     "EventShapeFit",
     "GradientCheck",
-    "LearnedDensity",
     "MovedHistograms",
     "StabilityRow",
     "StoredRun",
@@ -25,7 +22,6 @@ __all__ = [
     "check_gradients",
     "closure",
     "fit_event_shapes",
-    "learn",
     "moved_histograms",
     "open_run",
     "stability",

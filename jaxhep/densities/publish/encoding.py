@@ -90,8 +90,8 @@ def encode(value: Any, classes: dict[str, type], where: str = "density") -> tupl
                 fields[field.name] = go(getattr(value, field.name), f"{where}.{field.name}")
             return {"type": name, "fields": fields}
         raise TypeError(
-            f"{where} holds {type(value).__module__}.{name}, which cannot be published: a file holds numbers, names and "
-            "classes of jaxhep.densities and jaxhep.networks; pass classes=(…,) for a class of your own"
+            f"{where} holds {type(value).__module__}.{name}, which cannot be published: a file holds numbers, names "
+            "and classes of jaxhep.densities and jaxhep.networks; pass classes=(…,) for a class of your own"
         )
 
     return go(value, where), arrays

@@ -27,8 +27,8 @@ _PROBES = 8
 class PublishedDensity:
     """A density from a file, with what is known about it.
 
-    **Fields**: `density`; `report`, a `ValidationReport`; `name`, `description`; `columns`, `condition_columns`, names in
-    order; `ranges`, `condition_ranges`, lowest and highest value of each column in the test events; `sha256` of the
+    **Fields**: `density`; `report`, a `ValidationReport`; `name`, `description`; `columns`, `condition_columns`, names
+    in order; `ranges`, `condition_ranges`, lowest and highest value of each column in the test events; `sha256` of the
     content; `written_by`, the version of jaxhep.
     """
 
@@ -66,7 +66,7 @@ class PublishedDensity:
         return _sample(self.density, key, jnp.arange(num_events), condition)
 
     def inside(self, condition: Array) -> Array:
-        """For each row (event, condition_dim), whether it lies in the range that was tested; outside, log p is a guess."""
+        """For each row (event, condition_dim), whether it lies in the tested range; outside, log p is a guess."""
         low, high = np.array(self.condition_ranges).T if self.condition_ranges else (np.zeros(0), np.zeros(0))
         c = jnp.asarray(condition)
         return jnp.all((c >= low) & (c <= high), axis=-1)
@@ -113,8 +113,8 @@ def publish(
     r"""Writes a density with its preprocessing, and its validation on unseen events, into one file.
 
     The file is a NumPy archive (`numpy.load` opens it): the arrays by their path in the density, and a JSON header with
-    the structure, the report, and log p of a few events, which are computed again when the file is read. It holds no code
-    and no pickle.
+    the structure, the report, and log p of a few events, which are computed again when the file is read. It holds no
+    code and no pickle.
 
     **Arguments**
 
@@ -219,8 +219,8 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                 raise PublishedFileError(f"{path} is no published density of jaxhep but {kind!r}")
             if version > VERSION:
                 raise PublishedFileError(
-                    f"{path} was written by jaxhep {header.get('jaxhep')} in version {version} of the format, this jaxhep "
-                    f"reads up to {VERSION}; update jaxhep"
+                    f"{path} was written by jaxhep {header.get('jaxhep')} in version {version} of the format, this "
+                    f"jaxhep reads up to {VERSION}; update jaxhep"
                 )
             if header["sha256"] != _digest(header):
                 raise PublishedFileError(f"{path}: the header was changed after it was written; fetch the file again")
@@ -249,8 +249,8 @@ def _prove(path: Path, density: Any, arrays: dict[str, np.ndarray]) -> None:
     worst = int(np.argmax(np.abs(found - want) / (1 + np.abs(want))))
     if not np.all(np.abs(found - want) <= 1e-3 * (1 + np.abs(want))):
         raise PublishedFileError(
-            f"{path} does not reproduce its own numbers: log p of the stored event {worst} is {found[worst]:.6g}, but was "
-            f"{want[worst]:.6g} when it was written; the code has changed since, use the jaxhep version that wrote it"
+            f"{path} does not reproduce its own numbers: log p of the stored event {worst} is {found[worst]:.6g}, but "
+            f"was {want[worst]:.6g} when it was written; the code has changed since, use the version that wrote it"
         )
 
 

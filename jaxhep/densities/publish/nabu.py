@@ -24,8 +24,8 @@ class NabuFlow(AbstractTractableDensity):
 
     \(z=x\) goes through the layers in order: \(z_i\leftarrow\mathrm{RQS}(z_i;h_i(z_{<i}))\), then a permutation; then
     \(\log p(x)=\log N(z;\mu,\sigma)+\sum\ln|\partial z'/\partial z|\). The n inner knots of a spline on [a, b] lie at
-    \(a+(b-a)\sum_{j\le k}w_j\) with \(w=(\mathrm{softmax}+\epsilon/n)/(1+\epsilon)\) and \(w_1\) halved; outside of [a, b]
-    the map is the identity.
+    \(a+(b-a)\sum_{j\le k}w_j\) with \(w=(\mathrm{softmax}+\epsilon/n)/(1+\epsilon)\) and \(w_1\) halved; outside of
+    [a, b] the map is the identity.
 
     **Fields**: `weights`, `biases` of the networks, each with a leading axis of layers, masks applied; `order` (layer,
     dim); `loc`, `scale` of the base. None is trained: the masks are no longer known.
@@ -45,7 +45,7 @@ class NabuFlow(AbstractTractableDensity):
 
     def _raw(self, parameters: Float[Array, " parameter"]) -> Float[Array, " raw"]:
         """nabu's parameters of a spline as those of `rational_quadratic` with free ends and a floor of 1e-9."""
-        n, (low, high) = self.knots, self.interval
+        n = self.knots
 
         def log_widths(raw: Array) -> Array:
             share = (jax.nn.softmax(raw) + self.softmax_adjust / n) / (1 + self.softmax_adjust)
@@ -139,8 +139,7 @@ def read_nabu(path: str | Path) -> tuple[NabuFlow, dict[str, Any]]:
         spline = settings["transformer"]["RationalQuadraticSpline"]
     except (KeyError, TypeError) as error:
         raise PublishedFileError(
-            f"{path} holds no masked autoregressive flow of rational-quadratic splines (no {error}); no "
-            "other is read"
+            f"{path} holds no masked autoregressive flow of rational-quadratic splines (no {error}); no other is read"
         ) from error
     if settings.get("cond_dim") is not None or settings["activation"] != "relu":
         raise PublishedFileError(f"{path}: only flows without condition and with relu networks are read")
@@ -155,8 +154,8 @@ def _build(path: Path, settings: dict[str, Any], spline: dict[str, Any], records
     each = 2 * (depth + 1)
     if len(real) != 2 + layers * each or len(masks) != layers * (depth + 1) or len(orders) != layers - 1:
         raise PublishedFileError(
-            f"{path} holds {len(real)} arrays of numbers, {len(masks)} masks and {len(orders)} permutations, which do not "
-            f"make {layers} layers of depth {depth}; it may be cut short"
+            f"{path} holds {len(real)} arrays of numbers, {len(masks)} masks and {len(orders)} permutations, which do "
+            f"not make {layers} layers of depth {depth}; it may be cut short"
         )
     weights: list[list[np.ndarray]] = [[] for _ in range(depth + 1)]
     biases: list[list[np.ndarray]] = [[] for _ in range(depth + 1)]
