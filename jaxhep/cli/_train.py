@@ -7,15 +7,9 @@ import typer
 
 _HELP = """Learn a density p(x|c) from weighted events, validate it on events held out, and publish it as one file.
 
-CONFIG is a YAML file:
-
-  data: {file: events.h5, columns: [pt, eta], condition: [energy], weights: w, kinds: {pt: positive}}
-
-  density: {family: flow, options: {preset: coupling}}
-
-  training: {epochs: 100, batch_size: 512, learning_rate: 0.001, patience: 10}
-
-  seed: 1
+CONFIG is a YAML file of five entries. data: file (.h5, .parquet, .npz, .csv), columns, condition, weights, and kinds
+(positive, discrete or bounds of a column). density: family (flow, flow_matching, edm) and options. training: epochs,
+batch_size, learning_rate, patience, ema and the other settings of jaxhep.training. seed. name.
 
 The run folder holds config.yaml, log.jsonl, checkpoint/, training.json, losses.png, corner.png, metrics.json and
 density.npz, which `jaxhep sample` and jaxhep.densities.publish.read_density read. After an interrupt run the same
@@ -69,13 +63,15 @@ def _folder(run: Any, output: Path, resume: bool, force: bool) -> Path:
 
 
 def _run(run: Any, folder: Path, resume: bool, tensorboard: bool) -> None:
+    import shutil
     import sys
 
     from rich.console import Console
     from rich.table import Table
 
     from ..studies.density_run import learn
-    from ..training import JsonLines, ProgressBar, TensorBoard
+    from ..training import JsonLines, NonFiniteLossError, ProgressBar, TensorBoard
+    from ._session import UsageError
     from ._shower import resume_command
 
     bar = ProgressBar(f"training {run.name}")
@@ -86,6 +82,13 @@ def _run(run: Any, folder: Path, resume: bool, tensorboard: bool) -> None:
         learned = learn(run, folder, resume=resume, callbacks=callbacks)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"to go on: {resume_command()}")
+        raise
+    except NonFiniteLossError as error:
+        raise UsageError(str(error)) from error
+    except (ValueError, OSError, ImportError):
+        # Refused before the first step: the folder holds nothing but the configuration.
+        if not resume and not any((folder / "checkpoint").glob("[0-9]*")):
+            shutil.rmtree(folder)
         raise
     finally:
         bar.close()

@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     energy = rng.uniform(10.0, 20.0, 3000)
     columns = {
         "energy": energy, "pt": energy * np.exp(0.2 * rng.normal(size=3000)), "eta": rng.normal(size=3000),
-        "w": np.where(rng.random(3000) < 0.1, -1.0, 1.0),
+        "w": np.where(rng.random(3000) < 0.1, -1.0, 1.0), "null": np.tile([1.0, -1.0], 1500),
     }  # fmt: skip
     with h5py.File(folder / "events.h5", "w") as file:
         for name, values in columns.items():
@@ -77,7 +77,7 @@ def test_the_run_folder_is_complete(run):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     history = json.loads((run / "training.json").read_text())["history"]
     assert [line["validation"] for line in lines] == [entry["validation"] for entry in history]
-    assert history[-1]["validation"] < history[0]["validation"] - 0.5
+    assert history[-1]["validation"] < history[0]["validation"] - 0.03
     metrics = json.loads((run / "metrics.json").read_text())
     published = read_density(run / "density.npz", verify=False)
     assert metrics["validation"] == published.report.to_dict()
@@ -90,7 +90,7 @@ def test_the_run_folder_is_complete(run):
 
 def test_samples_follow_the_condition(run, tmp_path):
     out = tmp_path / "draws.npz"
-    text = jaxhep("sample", run, "-n", "3e3", "-o", out, "--condition", "energy=15", "--batch-size", "1024")
+    text = jaxhep("sample", run, "-n", "3e3", "-o", out, "--condition", "energy=15", "--batch-size", 1000)
     assert "3,000 events of pt, eta, energy" in text
     with np.load(out) as draws:
         assert np.all(draws["pt"] > 0)
@@ -105,12 +105,12 @@ def test_samples_follow_the_condition(run, tmp_path):
     np.savetxt(tmp_path / "energies.csv", [[11.0], [19.0]] * 500, header="energy", comments="")
     for suffix in (".h5", ".parquet", ".csv"):
         path = tmp_path / f"draws{suffix}"
-        jaxhep("sample", run, "-o", path, "--conditions", tmp_path / "energies.csv", "--batch-size", 1024)
+        jaxhep("sample", run, "-o", path, "--conditions", tmp_path / "energies.csv", "--batch-size", 1000)
         assert path.stat().st_size > 1000
     table = np.loadtxt(tmp_path / "draws.csv", delimiter=",", skiprows=1)
     assert table.shape == (1000, 3)
     assert np.median(table[0::2, 0]) < np.median(table[1::2, 0]) - 4
-    far = jaxhep("sample", run, "-n", 1024, "-o", out, "--condition", "energy=99", "--force", "--batch-size", 1024)
+    far = jaxhep("sample", run, "-n", 1000, "-o", out, "--condition", "energy=99", "--force", "--batch-size", 1000)
     assert "outside of the range" in far
 
 
@@ -149,7 +149,7 @@ def test_resume_takes_up_an_interrupted_run(folder, run, monkeypatch):
         (config(data={"columns": ["pt", "energy"]}), "named twice"),
         (config(data={"kinds": {"mass": "positive"}}), "neither in columns nor in condition"),
         (config(data={"kinds": {"eta": "positive"}}), r"eta.* is positive on .*lie outside"),
-        (config(data={"columns": ["w"], "weights": "eta", "kinds": {}}), r"sum"),
+        (config(data={"weights": "null"}), "weights sum to 0"),
         (config(data={"test_fraction": 1.5}), "data.test_fraction: Input should be less than 1"),
         (config(density={"family": "flou"}), "there is no family 'flou'"),
         (config(density={"options": {"layers": 3}}), "density.options of the family 'flow'"),
@@ -164,6 +164,7 @@ def test_wrong_configurations_are_refused_before_training(folder, tmp_path, cont
     path = write(folder / "wrong.yaml", content)
     text = jaxhep("train", path, "-o", tmp_path / "run", code=2)
     assert re.search(message, text.replace("\n", " ")), text
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_arguments_are_refused(folder, run, tmp_path):

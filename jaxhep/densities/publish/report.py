@@ -128,6 +128,9 @@ def validate(
     x = jnp.asarray(x)
     if x.ndim != 2 or x.shape[1] != density.dim:
         raise ValueError(f"the test events have shape {x.shape}, the density takes (event, {density.dim})")
+    bad = np.flatnonzero(~np.isfinite(np.asarray(x)).all(axis=1))
+    if bad.size:
+        raise ValueError(f"the test events are not finite in {len(bad)} rows, first row {bad[0]}; remove these rows")
     if len(x) < 20:
         raise ValueError(f"a validation needs at least 20 events, got {len(x)}")
     c = None if condition is None else jnp.asarray(condition)
