@@ -186,6 +186,31 @@ def test_a_loss_that_is_not_finite_names_step_row_and_leaf():
     assert moved == (error.step > 0)
 
 
+def test_a_validation_loss_that_is_not_finite_stops():
+    def log_loss(model, event, key):
+        return -jnp.log(event["x"]) + model["b"] ** 2
+
+    held = Dataset({"x": np.array([1.0, 0.0])})
+    settings = TrainingSettings(batch_size=8, epochs=2)
+    with pytest.raises(NonFiniteLossError, match="validation loss is inf after epoch 0") as failure:
+        fit(
+            {"b": jnp.array(1.0)}, log_loss, Dataset({"x": np.ones(8)}), key=KEY, settings=settings, trainable="all",
+            validation=held,
+        )  # fmt: skip
+    assert float(failure.value.model["b"]) != 1.0
+
+
+def test_a_training_out_of_patience_is_over(tmp_path):
+    """Also when it is resumed: nothing more is trained."""
+    settings = TrainingSettings(**vars(SETTINGS) | {"patience": 1, "epochs": 50, "learning_rate": 0.5})
+    arguments = ARGUMENTS | {"settings": settings, "checkpoint": tmp_path / "run"}
+    ended = fit(model(), loss, data(), **arguments)
+    again = fit(model(), loss, data(), **arguments, resume=True)
+    assert (ended.stopped, again.stopped) == ("patience", "patience")
+    assert ended.num_steps == again.num_steps < 50 * 4
+    assert same(ended, again)
+
+
 def test_callbacks_log_and_stop(whole, tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 999}\n')  # of an epoch that an earlier, killed process had trained beyond its checkpoint
