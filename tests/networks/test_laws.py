@@ -127,7 +127,7 @@ def test_order_and_padding_of_particles(name, pool):
 def test_the_energy_flow_network_is_infrared_and_collinear_safe():
     network = filled(small("energy_flow"))
     c = jnp.zeros(2)
-    call = jax.jit(network)
+    call = jax.jit(lambda x, c: network(x, c))
     x = jnp.array([[0.6, 0.1, 0.2], [0.4, -0.3, 0.5], [0.0, 0.0, 0.0]])
     soft = x.at[2].set(jnp.array([0.0, 3.0, -2.0]))
     split = jnp.array([[0.5, 0.1, 0.2], [0.4, -0.3, 0.5], [0.1, 0.1, 0.2]])
@@ -139,7 +139,7 @@ def test_a_periodic_axis_has_no_beginning():
     """Rolling the picture along the azimuth rolls the output; along the other axis it does not."""
     x = jax.random.normal(jax.random.key(1), (4, 8, 3))
     network = filled(small("unet", periodic=(1,), condition_size=0, time_features=0))
-    call = jax.jit(network)
+    call = jax.jit(lambda x: network(x))
     for axis, rolls in ((1, True), (0, False)):
         rolled, base = call(jnp.roll(x, 2, axis=axis)), jnp.roll(call(x), 2, axis=axis)
         assert np.allclose(rolled, base, rtol=1e-4, atol=1e-5) == rolls
@@ -148,7 +148,7 @@ def test_a_periodic_axis_has_no_beginning():
 @pytest.mark.parametrize("dims", [1, 3])
 def test_pictures_of_other_dimensions(dims):
     network = small("unet", spatial_dims=dims, time_features=0, condition_size=0)
-    assert jax.jit(network)(jnp.ones((*(5, 3, 4)[:dims], 3))).shape == (*(5, 3, 4)[:dims], 2)
+    assert jax.jit(lambda x: network(x))(jnp.ones((*(5, 3, 4)[:dims], 3))).shape == (*(5, 3, 4)[:dims], 2)
 
 
 def test_zero_start_and_dropout():
