@@ -1,6 +1,7 @@
 """`jaxhep train` and `jaxhep sample`, from a data file to draws."""
 
 import json
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +23,7 @@ def jaxhep(*arguments, code=0):
 
 
 def config(**changes):
-    content = {
+    content: dict[str, Any] = {
         "data": {
             "file": "events.h5", "columns": ["pt", "eta"], "condition": ["energy"], "weights": "w",
             "kinds": {"pt": "positive"},

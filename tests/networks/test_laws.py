@@ -1,6 +1,7 @@
 """Every preset against the same laws: sizes, jit = eager = vmap, gradients, masks, order of particles, its repr."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,12 @@ from jaxhep.networks import (
 
 KEY = jax.random.key(3)
 VECTOR = ("mlp", "residual_mlp", "flow_subnet", "flow_matching", "diffusion")
-SMALL = {"in_size": 3, "out_size": 2, "condition_size": 2, "width": 8, "depth": 1}
-OPTIONS = {"unet": {"spatial_dims": 2}, "transformer": {"num_heads": 2}, "lvd_transformer": {"pool": "mean"}}
+SMALL: dict[str, Any] = {"in_size": 3, "out_size": 2, "condition_size": 2, "width": 8, "depth": 1}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "unet": {"spatial_dims": 2},
+    "transformer": {"num_heads": 2},
+    "lvd_transformer": {"pool": "mean"},
+}
 TIMED = ("flow_matching", "diffusion", "unet")
 
 
@@ -204,7 +209,7 @@ def test_embeddings():
     ],
 )
 def test_wrong_definitions_are_refused(changes, message):
-    options = {**SMALL, **changes}
+    options: dict[str, Any] = {**SMALL, **changes}
     with pytest.raises(ValueError, match=message):
         make_network(options.pop("name", "mlp"), key=KEY, **options)
 

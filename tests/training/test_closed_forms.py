@@ -1,5 +1,7 @@
 """Trainings whose end is known: linear losses, least squares, recursions written out by hand."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jaxhep.training import Dataset, Objective, TrainingSettings, constant, fit,
 from jaxhep.training._optimiser import hyper_of, schedule_factor
 
 KEY = jax.random.key(0)
-PLAIN = {"optimiser": "sgd", "betas": (0.0, 0.0), "schedule": "constant"}
+PLAIN: dict[str, Any] = {"optimiser": "sgd", "betas": (0.0, 0.0), "schedule": "constant"}
 
 
 def slope(model, event, key):

@@ -1,5 +1,7 @@
 """Data sets in memory and in files, and every wrong input that a user can hand in."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -205,7 +207,7 @@ def never(model, event, key):
 )
 def test_bad_arguments_are_refused_before_anything_is_traced(options, message):
     model = {"a": jnp.ones(2), "b": jnp.zeros(()), "n": jnp.arange(3), "d": "a name"}
-    arguments = {"loss": never, "data": Dataset({"x": np.ones(10)}), "key": KEY, **options}
+    arguments: dict[str, Any] = {"loss": never, "data": Dataset({"x": np.ones(10)}), "key": KEY, **options}
     if "trainable" not in options and message[:7] != "nothing":
         arguments["trainable"] = {"a": True}
     with pytest.raises(ValueError, match=message):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import chex
 import jax
@@ -42,7 +43,12 @@ def loss(model, event, key):
 
 
 SETTINGS = TrainingSettings(batch_size=16, epochs=6, learning_rate=0.05, ema=0.9, steps_per_call=2)
-ARGUMENTS = {"key": KEY, "settings": SETTINGS, "trainable": {"w": True, "scale": True}, "validation": 0.2}
+ARGUMENTS: dict[str, Any] = {
+    "key": KEY,
+    "settings": SETTINGS,
+    "trainable": {"w": True, "scale": True},
+    "validation": 0.2,
+}
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Array, Key
-from ...metrics import effective_sample_size, kolmogorov_smirnov, latent_test, pearson, sliced_wasserstein
+from ...metrics import effective_sample_size, kolmogorov_smirnov, latent_test, sliced_wasserstein
 from .._base import AbstractDensity, AbstractTractableDensity
 
 LEVELS = (0.5, 0.6827, 0.9, 0.9545)
@@ -227,4 +227,4 @@ def _coverage(density: Any, x: Array, c: Any, w: Array, samples: int, key: Key) 
     return {"coverage": table, "coverage_ks": kolmogorov_smirnov(u, w).p_value}
 
 
-__all__ = ["LEVELS", "ValidationReport", "latent_of", "pearson", "validate"]
+__all__ = ["LEVELS", "ValidationReport", "latent_of", "validate"]
