@@ -103,9 +103,9 @@ def _write(published: Any, conditions: Any, count: int, seed: int, batch_size: i
     with progress(count, "sampling") as update:
         for start in range(0, count, size):
             rows = np.minimum(np.arange(start, start + size), count - 1)
-            batch_key = jax.random.fold_in(key, start)
             c = None if conditions is None else conditions[rows]
-            parts.append(np.asarray(published.sample(batch_key, size, c))[: count - start])
+            draws = published.sample(key, size, c, first=start)
+            parts.append(np.asarray(draws)[: count - start])
             update(min(start + size, count))
     table = np.concatenate(parts)
     columns = {name: table[:, i] for i, name in enumerate(published.columns)}

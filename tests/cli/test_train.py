@@ -97,12 +97,10 @@ def test_samples_follow_the_condition(run, tmp_path):
         assert np.all(draws["pt"] > 0)
         assert np.all(draws["energy"] == 15)
         assert abs(np.median(draws["pt"]) / 15 - 1) < 0.1
-        again = tmp_path / "again.npz"
-        jaxhep(
-            "sample", run / "density.npz", "-n", "3e3", "-o", again, "--condition", "energy=15", "--batch-size", 1000
-        )
-        with np.load(again) as other:
-            np.testing.assert_array_equal(draws["pt"], other["pt"])
+        again, arguments = tmp_path / "again.npz", ("--condition", "energy=15", "--batch-size", 700)
+        jaxhep("sample", run / "density.npz", "-n", "3e3", "-o", again, *arguments)
+        with np.load(again) as other:  # an event does not depend on the batch that it was drawn in
+            np.testing.assert_allclose(draws["pt"], other["pt"], rtol=1e-4)
     np.savetxt(tmp_path / "energies.csv", [[11.0], [19.0]] * 500, header="energy", comments="")
     for suffix in (".h5", ".parquet", ".csv"):
         path = tmp_path / f"draws{suffix}"

@@ -17,7 +17,7 @@ import numpy as np
 from ..._types import Array, Key
 from .._base import AbstractDensity, AbstractTractableDensity
 from .encoding import PublishedFileError, decode, encode, published_classes
-from .report import ValidationReport, validate
+from .report import Table, ValidationReport, validate
 
 FORMAT, VERSION = "jaxhep-density", 1
 _PROBES = 8
@@ -43,7 +43,7 @@ class PublishedDensity:
     sha256: str
     written_by: str
 
-    def log_prob(self, x: Array, condition: Array | None = None) -> Array:
+    def log_prob(self, x: Table, condition: Table | None = None) -> Array:
         r"""\(\log p(x\mid c)\) of a batch (event, dim) in nats.
 
         **Raises** `TypeError` if the density has none, `ValueError` for sizes that do not fit.
@@ -53,8 +53,8 @@ class PublishedDensity:
         x, condition = self._check(x, condition)
         return _log_prob(self.density, x, condition)
 
-    def sample(self, key: Key, num_events: int, condition: Array | None = None) -> Array:
-        """Draws (event, dim); event i uses the key `fold_in(key, i)`.
+    def sample(self, key: Key, num_events: int, condition: Table | None = None, *, first: int = 0) -> Array:
+        """Draws (event, dim); event i uses the key `fold_in(key, i)`, with i from `first` on.
 
         **Arguments**: `condition`: (condition_dim,) for all events, or (event, condition_dim).
         """
@@ -63,9 +63,9 @@ class PublishedDensity:
             raise ValueError(f"{self.name!r} needs conditions with {size} columns, got {np.shape(condition)}")
         if condition is not None:
             condition = jnp.broadcast_to(jnp.asarray(condition, float), (num_events, size))
-        return _sample(self.density, key, jnp.arange(num_events), condition)
+        return _sample(self.density, key, first + jnp.arange(num_events), condition)
 
-    def inside(self, condition: Array) -> Array:
+    def inside(self, condition: Table) -> Array:
         """For each row (event, condition_dim), whether it lies in the tested range; outside, log p is a guess."""
         low, high = np.array(self.condition_ranges).T if self.condition_ranges else (np.zeros(0), np.zeros(0))
         c = jnp.asarray(condition)
@@ -97,9 +97,9 @@ class PublishedDensity:
 def publish(
     path: str | Path,
     density: AbstractDensity,
-    x: np.ndarray,
-    condition: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
+    x: Table,
+    condition: Table | None = None,
+    weights: Table | None = None,
     *,
     key: Key,
     name: str = "density",

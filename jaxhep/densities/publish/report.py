@@ -12,6 +12,9 @@ from ..._types import Array, Key
 from ...metrics import effective_sample_size, kolmogorov_smirnov, latent_test, sliced_wasserstein
 from .._base import AbstractDensity, AbstractTractableDensity
 
+Table = Array | np.ndarray
+"""Rows of numbers, a NumPy or a JAX array."""
+
 LEVELS = (0.5, 0.6827, 0.9, 0.9545)
 """Credibilities at which the coverage is quoted."""
 
@@ -100,9 +103,9 @@ def latent_of(density: Any, x: Array, condition: Any = None) -> Array | None:
 
 def validate(
     density: AbstractDensity,
-    x: np.ndarray,
-    condition: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
+    x: Table,
+    condition: Table | None = None,
+    weights: Table | None = None,
     *,
     key: Key,
     coverage_events: int = 1000,
