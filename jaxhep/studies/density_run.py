@@ -125,10 +125,10 @@ def _diffusion(path: str) -> Callable[..., AbstractDensity]:
         from ..densities import diffusion
         from ..networks import make_network
 
-        sizes = {"in_size": dim, "out_size": dim, "condition_size": condition_dim}
+        sizes: dict[str, Any] = {"in_size": dim, "out_size": dim, "condition_size": condition_dim}
         network = make_network(options.pop("network", "diffusion"), **sizes, key=key, **options)
-        way: Any = getattr(diffusion, path)()
-        return diffusion.Diffusion(network, dim=dim, condition_dim=condition_dim, path=way)
+        made: Any = diffusion.Diffusion
+        return made(network, dim=dim, condition_dim=condition_dim, path=getattr(diffusion, path)())
 
     return build
 
@@ -288,7 +288,7 @@ def _finish(
     return learned
 
 
-def _effort(run: DensityRun) -> dict[str, int]:
+def _effort(run: DensityRun) -> dict[str, Any]:
     """Events and draws of the coverage test: fewer where log p is the solution of a differential equation."""
     return {} if run.density.family == "flow" else {"coverage_events": 100, "coverage_samples": 50}
 

@@ -86,7 +86,8 @@ def test_the_run_folder_is_complete(run):
     assert published.columns == ("pt", "eta")
     # The truth is known: E log p = −⟨ln pt⟩ − ln 0.2 − ln 2πe; the flow cannot be better than the truth by 5.3σ.
     best = -np.log(15.0) - np.log(0.2) - np.log(2 * np.pi * np.e)
-    assert best - 0.7 < published.report.mean_log_prob < best + 5.3 * published.report.mean_log_prob_error + 0.05
+    report = published.report.to_dict()
+    assert best - 0.7 < report["mean_log_prob"] < best + 5.3 * report["mean_log_prob_error"] + 0.05
 
 
 def test_samples_follow_the_condition(run, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import chex
+import chex  # type: ignore[import-untyped]
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +77,7 @@ def test_resume_after_kill_9_is_bit_exact_and_on_other_devices(whole, tmp_path):
     assert child.returncode == -9, child.stderr[-2000:]
     steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
     assert steps[-1] < 14
-    report = []
+    report: list[Any] = []
     resumed = fit(model(), loss, data(), **ARGUMENTS, checkpoint=folder, resume=True, callbacks=[report.append])
     assert report[0].step == steps[-1] > 0
     assert same(resumed, whole)
@@ -144,7 +144,7 @@ def test_one_compilation_for_all_epochs_remainders_and_rates():
         return loss(model, event, key)
 
     settings = TrainingSettings(batch_size=16, epochs=1, steps_per_call=3)
-    arguments = {"key": KEY, "trainable": "all", "validation": 0.2}
+    arguments: dict[str, Any] = {"key": KEY, "trainable": "all", "validation": 0.2}
     fit(model(), counted, data(), settings=settings, **arguments)
     # As many traces as one epoch makes, and the loss of the last batch is one of 56 = 3·16 + 8 events.
     limited = chex.assert_max_traces(loss, n=count)
@@ -152,7 +152,7 @@ def test_one_compilation_for_all_epochs_remainders_and_rates():
     for rate, epochs in ((1e-3, 4), (1e-2, 3)):
         settings = TrainingSettings(batch_size=16, epochs=epochs, steps_per_call=3, learning_rate=rate, patience=9)
         result = fit(model(), limited, data(), settings=settings, **arguments)
-    assert result.num_steps == 3 * 4
+        assert result.num_steps == epochs * 4
     with pytest.raises(AssertionError, match="traced"):
         fit(model(), limited, data(80), settings=settings, **arguments)
 

@@ -59,7 +59,7 @@ class PublishedDensity:
         **Arguments**: `condition`: (condition_dim,) for all events, or (event, condition_dim).
         """
         size = self.density.condition_dim
-        if (0 if condition is None else np.shape(condition)[-1]) != size:
+        if (0 if condition is None else condition.shape[-1]) != size:
             raise ValueError(f"{self.name!r} needs conditions with {size} columns, got {np.shape(condition)}")
         if condition is not None:
             condition = jnp.broadcast_to(jnp.asarray(condition, float), (num_events, size))

@@ -167,17 +167,17 @@ def _build(path: Path, settings: dict[str, Any], spline: dict[str, Any], records
     interval = spline["interval"]
     low, high = interval if isinstance(interval, list) else (-interval, interval)
     return NabuFlow(
-        tuple(jnp.asarray(np.stack(one)) for one in weights),
-        tuple(jnp.asarray(np.stack(one)) for one in biases),
-        jnp.asarray(np.stack([*orders, np.arange(dim)]).astype(np.int32)),
-        jnp.asarray(real[0]),
-        jnp.asarray(np.logaddexp(0, real[1])),
-        spline["knots"],
-        (float(low), float(high)),
-        spline["min_derivative"],
-        spline["softmax_adjust"],
-        dim,
-        0,
+        weights=tuple(jnp.asarray(np.stack(one)) for one in weights),
+        biases=tuple(jnp.asarray(np.stack(one)) for one in biases),
+        order=jnp.asarray(np.stack([*orders, np.arange(dim)]).astype(np.int32)),
+        loc=jnp.asarray(real[0]),
+        scale=jnp.asarray(np.logaddexp(0, real[1])),
+        knots=spline["knots"],
+        interval=(float(low), float(high)),
+        min_derivative=spline["min_derivative"],
+        softmax_adjust=spline["softmax_adjust"],
+        dim=dim,
+        condition_dim=0,
     )
 
 
