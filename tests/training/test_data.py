@@ -79,7 +79,8 @@ def test_the_loader_fills_up_with_rows_of_no_weight():
     data = Dataset({"n": np.arange(23)})
     loader = Loader(data, 4, 4, 11, jax.device_put, True)
     assert loader.batches == 6
-    seen, ended = [], False
+    seen: list[int] = []
+    ended = False
     for want in (4, 2):
         _, _, items, count = loader.chunk()
         assert count == want == items["active"].sum()
