@@ -66,10 +66,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
     "shower_picture": (
         (np.outer(HEIGHTS, [1.0, 0.2, 1e-9]), EDGES, np.array([0.0, 1.0, 2.0, 5.0])), {"title": "electron"}, 1
     ),
+    "corner": ((RNG.normal(size=(300, 2)), RNG.normal(size=(200, 2)), ["x", "y"]), {"title": "corner", "bins": 8}, 5),
+    "loss_curves": (({"loss": HEIGHTS}, 1.1 * HEIGHTS), {"best_epoch": 4, "title": "losses"}, 1),
     "benchmark_bars": ((["a", "b"], np.array([2e6, 2e4])), {"reference": "b", "rate_error": ERRORS[:2]}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
-ANY_LENGTH = {"pull_histogram": {0}}
+ANY_LENGTH = {"pull_histogram": {0}, "corner": {0, 1}}
 
 
 def draw(name, args=None, **more):
