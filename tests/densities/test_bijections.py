@@ -83,9 +83,7 @@ REGISTRY = {
     "autoregressive affine": lambda: made(3, 0, AffineTransformer()),
     "invert": lambda: Invert(made(2, 1, AffineTransformer())),
     "chain": lambda: Chain(Permutation([1, 0]), made(2, 2, AffineTransformer()), Tanh(2)),
-    "repeat": lambda: Repeat(
-        [Chain(made(2, 1, AffineTransformer(), i), Permutation([1, 0])) for i in range(3)]
-    ),
+    "repeat": lambda: Repeat([Chain(made(2, 1, AffineTransformer(), i), Permutation([1, 0])) for i in range(3)]),
 }
 
 

@@ -3,6 +3,7 @@
 from ._base import AbstractBijection, common_condition
 from .autoregressive import MaskedAutoregressive
 from .chain import Chain, Invert, Repeat
+from .conditional import ConditionalAffine, fit_conditional_affine
 from .coupling import Coupling
 from .elementwise import Affine, Exp, Sigmoid, Softplus, Tanh
 from .linear import LULinear, Permutation
@@ -16,6 +17,7 @@ __all__ = [
     "Affine",
     "AffineTransformer",
     "Chain",
+    "ConditionalAffine",
     "Coupling",
     "Elementwise",
     "Exp",
@@ -30,6 +32,7 @@ __all__ = [
     "SplineTransformer",
     "Tanh",
     "common_condition",
+    "fit_conditional_affine",
     "inverse_rational_quadratic",
     "rational_quadratic",
     "spline_parameters",
