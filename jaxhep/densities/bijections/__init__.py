@@ -9,12 +9,19 @@ from .elementwise import Affine, Exp, Sigmoid, Softplus, Tanh
 from .linear import LULinear, Permutation
 from .masked_network import MaskedNetwork
 from .spline import inverse_rational_quadratic, rational_quadratic, spline_parameters
-from .transformers import AbstractTransformer, AffineTransformer, Elementwise, SplineTransformer
+from .transformers import (
+    AbstractTransformer,
+    AffineSplineTransformer,
+    AffineTransformer,
+    Elementwise,
+    SplineTransformer,
+)
 
 __all__ = [
     "AbstractBijection",
     "AbstractTransformer",
     "Affine",
+    "AffineSplineTransformer",
     "AffineTransformer",
     "Chain",
     "ConditionalAffine",
