@@ -127,5 +127,15 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
     show(f"cross-validated mean ln q = {scores.mean():.4f} ± {error:.4f} nats per event, {len(scores)} events")
 
 
+__all__ = [
+    "FLOW",
+    "SETTINGS",
+    "PairedDifference",
+    "bagged_log_prob",
+    "cross_validate",
+    "main",
+    "paired",
+]
+
 if __name__ == "__main__":
     main()

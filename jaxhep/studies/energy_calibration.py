@@ -338,5 +338,22 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
         show(str(point))
 
 
+__all__ = [
+    "PRIORS",
+    "SETTINGS",
+    "CalibrationPoint",
+    "EnergyEstimate",
+    "GammaResponse",
+    "LogLikelihood",
+    "calibration_points",
+    "estimate_energies",
+    "estimate_energy",
+    "log_likelihood_of",
+    "main",
+    "mode_of",
+    "prior_energies",
+    "train_response",
+]
+
 if __name__ == "__main__":
     main()

@@ -216,5 +216,19 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
             show(str(score(name, x, log_p, 32_000, jax.random.key(0), settings, **sizes)[0]))
 
 
+__all__ = [
+    "PUBLISHED",
+    "SETTINGS",
+    "TARGETS",
+    "Score",
+    "count",
+    "fit_flow",
+    "log_probs",
+    "main",
+    "published",
+    "score",
+    "target",
+]
+
 if __name__ == "__main__":
     main()

@@ -47,9 +47,9 @@ def transformed():
 
 # Name: (a function that makes it, box for the quadrature, points a side). All are of two columns.
 REGISTRY = {
-    "autoregressive spline": (lambda: autoregressive_flow(2, 1, **SIZES), (-9, 9), 200),
-    "coupling spline with LU": (lambda: coupling_flow(2, 1, permutation="lu", **SIZES), (-9, 9), 200),
-    "uniform base": (lambda: autoregressive_flow(2, base="uniform", **SIZES), (0, 1), 200),
+    "autoregressive spline": (lambda: autoregressive_flow(2, 1, **SIZES), (-5.5, 5.5), 320),
+    "coupling spline with LU": (lambda: coupling_flow(2, 1, permutation="lu", **SIZES), (-8, 8), 400),
+    "uniform base": (lambda: autoregressive_flow(2, base="uniform", **SIZES), (0, 1), 320),
     "preprocessed affine": (transformed, ((0, 1), (0, 40)), 400),
     "continuous": (lambda: ContinuousFlow(field(), 2, 1, num_steps=6), (-9, 9), 100),
 }
