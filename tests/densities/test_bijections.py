@@ -155,8 +155,8 @@ def test_laws(name):
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_one_eager_event_in_float32_equals_the_batch_in_float64(name):
-    """jit = eager = vmap, and float32 = float64 to single precision. Maps with splines, whose eager operations would each
-    be compiled, run as one program of one event."""
+    """jit = eager = vmap, and float32 = float64 to single precision. Maps with splines, whose eager operations would
+    each be compiled, run as one program of one event."""
     bijection = get(name)
     run = eqx.filter_jit(bijection.forward) if "spline" in name or name == "repeat" else bijection.forward
     x, c = points(bijection, dtype=np.float32)
