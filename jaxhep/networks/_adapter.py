@@ -77,7 +77,7 @@ class Network(eqx.Module):
         condition = None if given == 0 else condition
         clock = None if time is None else jax.numpy.asarray(time, x.dtype)
         rngs = None if dropout_key is None else {"dropout": dropout_key}
-        result: Array = self.definition.apply(
+        result: Any = self.definition.apply(
             {"params": self.parameters}, x, condition, clock, mask, dropout_key is None, rngs=rngs
         )
         return result

@@ -46,7 +46,7 @@ class Program:
 
     def own_labels(self, objective: Objective) -> dict[str, str]:
         """Path → label of the leaves that an objective moves."""
-        return {p: label for p, label in self.labels if objective.labels is None or label in objective.labels}
+        return {p: label for p, label in self.labels if objective.moves(label)}
 
     def optimiser(self, objective: Objective, hyper: Any, step: Any, total: Any) -> optax.GradientTransformation:
         """The optimiser of an objective at a step of its own counting."""
@@ -164,7 +164,7 @@ def run_chunk(
         value, gradient = jax.value_and_grad(functools.partial(batch_objective, program, objective))(
             own, state["trained"], frozen, batch, w, keys
         )
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         fine = jnp.isfinite(value) & jnp.isfinite(norm)
         gradient = clip(gradient, norm, hyper["clip_norm"])
         optimiser = program.optimiser(objective, hyper, count, numbers["totals"][which])

@@ -170,7 +170,7 @@ def fingerprint(run: Any) -> dict[str, Any]:
     return {
         "trained leaves": {k: f"{v.dtype.name}{list(v.shape)}" for k, v in sorted(run.state["trained"].items())},
         "frozen leaves": _digest(*(run.frozen[k] for k in sorted(run.frozen))),
-        "objectives": [[o.name, list(o.labels or ()), o.steps, o.batch_loss] for o in run.program.objectives],
+        "objectives": [[o.name, list(o.named()), o.steps, o.batch_loss] for o in run.program.objectives],
         "settings": settings,
         "data": _describe(run.data),
         "validation": None if run.validation is None else _describe(run.validation),

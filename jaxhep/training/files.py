@@ -3,6 +3,7 @@
 import abc
 import collections
 import difflib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class HDF5Table(AbstractTable):
                     f"{self.path}: dataset {name!r} has shape {column.shape}, but {self._names[0]!r} "
                     f"{self.num_rows} rows"
                 )
-            found[name] = _readable(self.path, "HDF5", lambda column=column: column[start:stop])
+            found[name] = _readable(self.path, "HDF5", functools.partial(column.__getitem__, slice(start, stop)))
         return found
 
 
@@ -184,7 +185,7 @@ class FileDataset(AbstractDataset):
     def subset(self, rows: np.ndarray) -> "FileDataset":
         """The data set of these rows of it."""
         options = {"block_rows": self.block_rows, "buffer_blocks": self.buffer_blocks}
-        return FileDataset(self.table, self.selection, self.weight_name, rows=self.rows[np.sort(rows)], **options)  # type: ignore[arg-type]
+        return FileDataset(self.table, self.selection, self.weight_name, rows=self.rows[np.sort(rows)], **options)
 
     def _block(self, number: int) -> Columns:
         if number in self._blocks:
@@ -248,7 +249,7 @@ def column_names(path: str | Path) -> tuple[str, ...]:
 def _memory(path: Path) -> Columns:
     if path.suffix == ".npz":
         with _readable(path, "npz", lambda: np.load(path, allow_pickle=False)) as file:
-            return {name: _readable(path, "npz", lambda name=name: file[name]) for name in file.files}
+            return {name: _readable(path, "npz", functools.partial(file.__getitem__, name)) for name in file.files}
     with path.open() as file:
         names = [name.strip().lstrip("#").strip() for name in file.readline().split(",")]
     table = _readable(path, "CSV", lambda: np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2))

@@ -17,7 +17,7 @@ from ._optimiser import hyper_of, schedule_factor
 from ._program import Program, initial_state, partition, run_chunk, run_evaluation, static_settings
 from .callbacks import TrainingReport
 from .dataset import AbstractDataset
-from .failure import explain, non_finite
+from .failure import NonFiniteLossError, explain, non_finite
 from .objective import objectives_of
 from .result import TrainingResult
 from .settings import TrainingSettings
@@ -142,7 +142,7 @@ class _Run:
         total = settings.steps if settings.steps is not None else settings.epochs * self.loader.batches  # type: ignore[operator]
         self.total = total
         cycle = sum(o.steps for o in objectives)
-        self.numbers = {
+        self.numbers: dict[str, Any] = {
             "hyper": hyper_of(settings, known),
             "epoch": 0,
             "mean_weight": self.loader.mean_weight,
@@ -191,28 +191,30 @@ class _Run:
             while self.step < self.total and not self._out_of_patience():
                 ended, losses = self._advance()
                 self.seconds = before + time.perf_counter() - begin
+                last = ended or self.step >= self.total
+                # An epoch is whole only with its line in the history; until then an interrupt must not save it.
+                self.consistent = not last
                 stop = self._tell(callbacks, "chunk", losses)
-                if ended or self.step >= self.total:
+                if last:
                     self._end_epoch()
                     self.consistent = True
                     stop = self._tell(callbacks, "epoch", self.history[-1]["train"]) or stop
-                self.consistent = True
-                if stop:
-                    stopped = "callback"
-                elif self.settings.patience is not None and self.waited >= self.settings.patience:
-                    stopped = "patience"
-                if self.store is not None and (self._due(ended) or stopped != "finished"):
+                if self.store is not None and (stop or self._due(ended) or self._out_of_patience()):
                     self.seconds = before + time.perf_counter() - begin
                     self.save()
-                if stopped != "finished":
+                if stop:
+                    stopped = "callback"
                     break
         except KeyboardInterrupt as interrupt:
             if self.store is not None:
-                self.save()
+                if self.consistent:
+                    self.save()
                 interrupt.add_note(
-                    f"the state after step {self.step} is safe in {self.store.folder}; go on with resume"
+                    f"the state after step {self.saved_step} is safe in {self.store.folder}; go on with resume=True"
                 )
             raise
+        if stopped == "finished" and self.step < self.total:
+            stopped = "patience"
         self.seconds = before + time.perf_counter() - begin
         result = self._result(stopped)
         self._tell(callbacks, "end", {})
@@ -284,8 +286,10 @@ class _Run:
             for objective, (total, rows) in zip(self.program.objectives, self.sums, strict=True)
         }
         value = self._validate()
+        if value is not None and not math.isfinite(value):
+            self._refuse_validation(value)
         rate = float(schedule_factor(self.settings, self.numbers["hyper"], self.step - 1, float(self.total)))
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": len(self.history),
             "step": self.step,
             "train": train,
@@ -304,6 +308,17 @@ class _Run:
             self.best = {"trained": self.state["trained"], "ema": self.state["ema"]}
         else:
             self.waited += 1
+
+    def _refuse_validation(self, value: float) -> None:
+        """Raises the error for a validation loss that is not finite."""
+        none: Any = np.zeros(0, int)
+        raise NonFiniteLossError(
+            f"the validation loss is {value} after epoch {len(self.history)} (step {self.step}), although the training "
+            "loss is finite: look for validation events outside of what the model can describe; the error's .model is "
+            "that of this step",
+            step=self.step, epoch=len(self.history), rows=none, bad_rows=none, leaves=(), gradients=(), columns=(),
+            model=self.program.combine(_free(self.state["trained"]), _free(self.frozen)),
+        )  # fmt: skip
 
     def _validate(self) -> float | None:
         if self.held is None:
@@ -355,8 +370,7 @@ def _typed(key: Any) -> bool:
 def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
     """The devices asked for."""
     if settings.devices is None:
-        default = jax.config.jax_default_device
-        return (default if isinstance(default, jax.Device) else jax.devices()[0],)
+        return tuple(jax.numpy.zeros(()).devices())
     if not isinstance(settings.devices, int):
         return tuple(settings.devices)
     there = jax.devices()
@@ -367,7 +381,7 @@ def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
 
 def _check_objectives(objectives: tuple[Any, ...], known: set[str]) -> None:
     for objective in objectives:
-        for label in objective.labels or ():
+        for label in objective.named():
             if label not in known:
                 raise ValueError(
                     f"objective {objective.name!r} moves the label {label!r}, which no trained leaf has; there are "
