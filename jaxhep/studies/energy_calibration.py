@@ -49,7 +49,8 @@ def _newton(function: Callable[[Array], tuple[Array, Array]], low: Array, high: 
         value, slope = function(at)
         below, above = jnp.where(value < 0, at, below), jnp.where(value < 0, above, at)
         new = at - value / jnp.where(slope > 0, slope, 1.0)
-        inside = (slope > 0) & (new > below) & (new < above)
+        # With the ends: a step of zero, at the solution, must not be taken for one that left the bracket.
+        inside = (slope > 0) & (new >= below) & (new <= above)
         return jnp.where(inside, new, (below + above) / 2), below, above
 
     return lax.fori_loop(0, steps, step, ((low + high) / 2, low, high))[0]
