@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Array, Float, Scalar
-from .._arguments import check_sizes
+from .._arguments import check_condition, check_sizes
 from .._base import Condition
 from .._fields import LEARNED
 from ._base import AbstractBijection
@@ -40,15 +40,20 @@ class ConditionalAffine(AbstractBijection):
         self.slope, self.log_scale_slope = jnp.zeros((dim, condition_dim)), jnp.zeros((dim, condition_dim))
         self.dim, self.condition_dim = dim, condition_dim
 
+    def _line(self, condition: Condition) -> tuple[Array, Array]:
+        check_condition(condition, self.condition_dim)
+        assert condition is not None
+        return self.shift + self.slope @ condition, self.log_scale + self.log_scale_slope @ condition
+
     def forward(self, x: Float[Array, " dim"], condition: Condition = None) -> tuple[Float[Array, " dim"], Scalar]:
         """Scaled and shifted; the sum of the logarithms of the scales."""
-        logs = self.log_scale + self.log_scale_slope @ condition
-        return self.shift + self.slope @ condition + jnp.exp(logs) * x, jnp.sum(logs)
+        shift, logs = self._line(condition)
+        return shift + jnp.exp(logs) * x, jnp.sum(logs)
 
     def inverse(self, y: Float[Array, " dim"], condition: Condition = None) -> tuple[Float[Array, " dim"], Scalar]:
         """Shifted and scaled back."""
-        logs = self.log_scale + self.log_scale_slope @ condition
-        return (y - self.shift - self.slope @ condition) * jnp.exp(-logs), -jnp.sum(logs)
+        shift, logs = self._line(condition)
+        return (y - shift) * jnp.exp(-logs), -jnp.sum(logs)
 
 
 def fit_conditional_affine(x: Any, conditions: Any, weights: Any = None) -> ConditionalAffine:
