@@ -81,7 +81,7 @@ REGISTRY = {
         SplineTransformer(5, -2.0, 2.0, free_ends=True), jnp.asarray(RAW[:, :16])
     ),
     "conditional affine": lambda: randomised(ConditionalAffine(3, 2)),
-    "coupling spline, condition": lambda: coupling(3, 2, 1, SPLINE),
+    "coupling affine, condition": lambda: coupling(3, 2, 1, AffineTransformer()),
     "coupling, one column": lambda: coupling(1, 2, 0, AffineTransformer()),
     "autoregressive spline, condition": lambda: made(3, 2, SPLINE),
     "autoregressive affine": lambda: made(3, 0, AffineTransformer()),
