@@ -25,7 +25,7 @@ from jaxhep.densities.flows import (
     make_flow,
 )
 from jaxhep.densities.preprocessing import Preprocessing, bounded, positive, preprocess
-from jaxhep.networks import make_network
+from jaxhep.networks import Network, make_network
 from tests.densities.test_bijections import cast, randomised
 
 KEY = jax.random.key(2)
@@ -33,10 +33,17 @@ SMALL = {"num_layers": 2, "width": 8, "depth": 1, "key": KEY}
 SIZES = {**SMALL, "num_bins": 4, "bound": 3.0}
 
 
+class Field(eqx.Module):
+    """A velocity of order one, smooth in x and time, so that six steps resolve it."""
+
+    network: Network
+
+    def __call__(self, x, condition, time):
+        return self.network(jnp.append(x, time), condition)
+
+
 def field():
-    """A velocity of order one that depends on x, time and condition."""
-    network = make_network("mlp", in_size=2, out_size=2, condition_size=1, width=8, depth=1, time_features=4, key=KEY)
-    return network
+    return Field(make_network("mlp", in_size=3, out_size=2, condition_size=1, width=8, depth=1, key=KEY))
 
 
 def transformed():
