@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -29,8 +31,8 @@ from jaxhep.networks import Network, make_network
 from tests.densities.test_bijections import cast, randomised
 
 KEY = jax.random.key(2)
-SMALL = {"num_layers": 2, "width": 8, "depth": 1, "key": KEY}
-SIZES = {**SMALL, "num_bins": 4, "bound": 3.0}
+SMALL: dict[str, Any] = {"num_layers": 2, "width": 8, "depth": 1, "key": KEY}
+SIZES: dict[str, Any] = {**SMALL, "num_bins": 4, "bound": 3.0}
 
 
 class Field(eqx.Module):
@@ -53,7 +55,7 @@ def transformed():
 
 
 # Name: (a function that makes it, box for the quadrature, points a side). All are of two columns.
-REGISTRY = {
+REGISTRY: dict[str, tuple[Callable[[], Any], Any, int]] = {
     "autoregressive spline": (lambda: autoregressive_flow(2, 1, **SIZES), (-5.5, 5.5), 320),
     "coupling spline with LU": (lambda: coupling_flow(2, 1, permutation="lu", **SIZES), (-8, 8), 400),
     "uniform base": (lambda: autoregressive_flow(2, base="uniform", **SIZES), (0, 1), 320),
@@ -136,8 +138,8 @@ def derivatives(name, dtype):
     )
     if name == "continuous":
         x[2] = [4, -3]
-    c = None if not model.condition_dim else np.array([[0.1], [-0.2], [0.3], [0.0]])
-    x, c, weights = (None if v is None else jnp.asarray(v, dtype) for v in (x, c, [2.0, 1.0, 3.0, 1.0]))
+    c = jnp.array([[0.1], [-0.2], [0.3], [0.0]], dtype) if model.condition_dim else None
+    weights = jnp.array([2.0, 1.0, 3.0, 1.0], dtype)
     arrays, static = eqx.partition(model, eqx.is_inexact_array)
 
     def loss(arrays, x, c, weights):
@@ -145,7 +147,7 @@ def derivatives(name, dtype):
         return jnp.sum(weights * losses) / jnp.sum(weights), losses
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
-    return run, arrays, x, c, weights
+    return run, arrays, jnp.asarray(x, dtype), c, weights
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "coupling spline with LU"])

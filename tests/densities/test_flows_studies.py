@@ -25,7 +25,7 @@ PULL = 5.2
 def test_targets_know_their_density(name):
     """Histogram of the events against the density at their cells: E[ln p] by events and by a histogram agree."""
     x, log_p = target(name, 200_000, 3)
-    counts, *edges = np.histogram2d(*x.T, bins=60)
+    counts, *edges = np.histogram2d(x[:, 0], x[:, 1], bins=60)
     cell = np.prod([edge[1] - edge[0] for edge in edges])
     index = [
         np.clip(np.searchsorted(edge, column, side="right") - 1, 0, 59) for edge, column in zip(edges, x.T, strict=True)
