@@ -3,19 +3,28 @@
 from ._base import AbstractBijection, common_condition
 from .autoregressive import MaskedAutoregressive
 from .chain import Chain, Invert, Repeat
+from .conditional import ConditionalAffine, fit_conditional_affine
 from .coupling import Coupling
 from .elementwise import Affine, Exp, Sigmoid, Softplus, Tanh
 from .linear import LULinear, Permutation
 from .masked_network import MaskedNetwork
 from .spline import inverse_rational_quadratic, rational_quadratic, spline_parameters
-from .transformers import AbstractTransformer, AffineTransformer, Elementwise, SplineTransformer
+from .transformers import (
+    AbstractTransformer,
+    AffineSplineTransformer,
+    AffineTransformer,
+    Elementwise,
+    SplineTransformer,
+)
 
 __all__ = [
     "AbstractBijection",
     "AbstractTransformer",
     "Affine",
+    "AffineSplineTransformer",
     "AffineTransformer",
     "Chain",
+    "ConditionalAffine",
     "Coupling",
     "Elementwise",
     "Exp",
@@ -30,6 +39,7 @@ __all__ = [
     "SplineTransformer",
     "Tanh",
     "common_condition",
+    "fit_conditional_affine",
     "inverse_rational_quadratic",
     "rational_quadratic",
     "spline_parameters",

@@ -16,6 +16,7 @@ from .._base import AbstractTractableDensity
 from ..bijections import (
     AbstractBijection,
     AbstractTransformer,
+    AffineSplineTransformer,
     AffineTransformer,
     Chain,
     Coupling,
@@ -55,15 +56,19 @@ PERMUTATIONS = ("random", "reverse", "lu")
 def _transformer(transformer: str | AbstractTransformer, num_bins: int, bound: float, base: str) -> AbstractTransformer:
     if isinstance(transformer, AbstractTransformer):
         return transformer
+    if base == "uniform" and transformer in ("affine", "affine spline"):
+        raise ValueError("an affine map leaves the unit box of a uniform base; use transformer='spline'")
     if transformer == "affine":
-        if base == "uniform":
-            raise ValueError("an affine map leaves the unit box of a uniform base; use transformer='spline'")
         return AffineTransformer()
+    if transformer == "affine spline":
+        return AffineSplineTransformer(AffineTransformer(), SplineTransformer(num_bins, -bound, bound))
     if transformer == "spline":
         if base == "uniform":
             return SplineTransformer(num_bins, 0.0, 1.0, free_ends=True)
         return SplineTransformer(num_bins, -bound, bound)
-    raise ValueError(f"transformer is 'spline', 'affine' or an AbstractTransformer, not {transformer!r}")
+    raise ValueError(
+        f"transformer is 'spline', 'affine', 'affine spline' or an AbstractTransformer, not {transformer!r}"
+    )
 
 
 def _base(base: str | AbstractTractableDensity, dim: int) -> AbstractTractableDensity:
@@ -148,7 +153,7 @@ def autoregressive_flow(
     - `dim`, `condition_dim`: sizes of x and c; c should be of order one.
     - `key`: random key of the weights and permutations.
     - `num_layers`: layers, all of one shape: compilation takes the time of one.
-    - `transformer`: "spline", "affine", or a transformer.
+    - `transformer`: "spline", "affine", "affine spline" (location and width apart from the shape), or a transformer.
     - `num_bins`, `bound`: bins of the spline, and B of its interval [−B, B] (for a uniform base: [0, 1]).
     - `width`, `depth`, `activation`: of each layer's masked network.
     - `permutation`: of the columns between layers, "random", "reverse", or "lu" (random, then an LU map).

@@ -37,7 +37,7 @@ class ContinuousFlow(AbstractTractableDensity):
     - `num_steps`: number of equal steps of Dormand–Prince 5(4); None, the default, chooses steps by the tolerances.
     - `rtol`, `atol`: tolerances of the adaptive steps.
     - `max_steps`: most adaptive steps; more is an error, never a cut-off.
-    - `forward_mode`: use an adjoint that `jax.jvp` can pass; reverse mode is cheaper without.
+    - `forward_mode`: derivatives by `jax.jvp` and `jax.jacfwd` instead of `jax.grad`, for few parameters.
 
     **Gradients**: of the numerical solution (discretise, then differentiate), in x, c and the parameters.
 
@@ -93,7 +93,7 @@ class ContinuousFlow(AbstractTractableDensity):
             first, most = None, self.max_steps
         else:
             controller, first, most = diffrax.ConstantStepSize(), (end - begin) / self.num_steps, self.num_steps + 1
-        adjoint: Any = diffrax.DirectAdjoint() if self.forward_mode else diffrax.RecursiveCheckpointAdjoint()
+        adjoint: Any = diffrax.ForwardMode() if self.forward_mode else diffrax.RecursiveCheckpointAdjoint()
         # Time in the state's own precision: the solver would otherwise mix types.
         dtype = jax.tree.leaves(start)[0].dtype
         solution = diffrax.diffeqsolve(
