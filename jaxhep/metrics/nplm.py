@@ -83,7 +83,9 @@ def nplm_statistic(
         # No LAPACK in batches (see jaxhep.inference.positive_definite); conjugate gradients, scaled to unit diagonal.
         scale = 1 / jnp.sqrt(jnp.diagonal(hessian))
         matrix = hessian * scale[:, None] * scale
-        move = -scale * jax.scipy.sparse.linalg.cg(lambda v: matrix @ v, scale * gradient, maxiter=2 * theta.shape[0])[0]
+        move = (
+            -scale * jax.scipy.sparse.linalg.cg(lambda v: matrix @ v, scale * gradient, maxiter=2 * theta.shape[0])[0]
+        )
         lengths = 0.5 ** jnp.arange(12)
         tried = jax.vmap(lambda s: value(theta + s * move)[0])(lengths)
         best = jnp.nanargmin(jnp.where(jnp.isfinite(tried), tried, jnp.inf))
@@ -95,9 +97,7 @@ def nplm_statistic(
     start = jnp.zeros(reference_features.shape[1], reference_features.dtype)
     small = jnp.asarray(jnp.finfo(start.dtype).eps, start.dtype) * 10
     first = (start, value(start)[0], jnp.zeros((), int), jnp.asarray(jnp.inf, start.dtype))
-    theta, *_ = jax.lax.while_loop(
-        lambda s: (s[2] < _ITERATIONS) & (s[3] > small * (1 + jnp.abs(s[1]))), step, first
-    )
+    theta, *_ = jax.lax.while_loop(lambda s: (s[2] < _ITERATIONS) & (s[3] > small * (1 + jnp.abs(s[1]))), step, first)
     return -2 * value(theta)[1]
 
 
@@ -180,9 +180,7 @@ def _test(
     data_rows = jnp.pad(jnp.concatenate([jnp.ones((1, count), at_data.dtype), again]), ((0, 0), (weights.size, 0)))
     counts = jnp.concatenate([data_rows, jnp.pad(counts, ((0, 0), (0, count)))])
     rows = jnp.concatenate([jnp.broadcast_to(weights, (num_replicas + 1, weights.size)), rows])
-    values = jax.lax.map(
-        lambda row: nplm_statistic(at_reference, both, *row, ridge), (rows, counts), batch_size=20
-    )
+    values = jax.lax.map(lambda row: nplm_statistic(at_reference, both, *row, ridge), (rows, counts), batch_size=20)
     toys = values[num_replicas + 1 :]
     error = jnp.std(values[1 : num_replicas + 1], ddof=1)
     return Metric(values[0], error, jnp.mean(toys), jnp.std(toys, ddof=1)), toys

@@ -241,9 +241,7 @@ def test_the_shape_follows_the_squared_loss_and_all_else_the_loss():
         assert np.any(np.abs(np.asarray(square.schedule.shape - plain.schedule.shape)) > 1e-3)
         np.testing.assert_allclose(gradient.denoiser.width, plain.denoiser.width, rtol=1e-9)
         ends = eqx.filter_grad(lambda m: _ends_terms(m, x, noise))(model)
-        np.testing.assert_allclose(
-            gradient.schedule.ends, plain.schedule.ends + ends.schedule.ends, rtol=1e-9
-        )
+        np.testing.assert_allclose(gradient.schedule.ends, plain.schedule.ends + ends.schedule.ends, rtol=1e-9)
 
 
 def _ends_terms(model, x, noise):

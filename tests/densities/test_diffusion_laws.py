@@ -119,7 +119,9 @@ def test_what_is_trained_is_declared(name):
     model = MEMBERS[name]()
     labels = trainable_labels(model, getattr(model, "trainable", None))
     assert any(labels)
-    paths = [jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in jax.tree_util.tree_flatten_with_path(model)[0]]
+    paths = [
+        jax.tree_util.keystr(p, simple=True, separator=".") for p, _ in jax.tree_util.tree_flatten_with_path(model)[0]
+    ]
     trained = {p for p, label in zip(paths, labels, strict=True) if label}
     assert all("parameters" in p or p in ("log_variance", "schedule.ends", "schedule.shape") for p in trained)
     if name == "distillation":

@@ -18,10 +18,11 @@ from ..diffusion.samplers import AbstractSampler, DPMSolver
 
 @final
 class LearnedSchedule(AbstractVariancePreserving):
-    r"""A learned monotone noise schedule \(\gamma(t)=\gamma_\min+(\gamma_\max-\gamma_\min)\frac{h(t)-h(0)}{h(1)-h(0)}\).
+    r"""A learned monotone noise schedule.
 
-    \(h(t)=t+\sum_ke^{a_k}\,\mathrm{sigmoid}(e^{b_k}(t-c_k))\), increasing for any numbers (in the manner of D. Kingma et
-    al., arXiv:2107.00630, appendix H). The network of a path with a learned schedule sees the share of γ, not t.
+    \(\gamma(t)=\gamma_\min+(\gamma_\max-\gamma_\min)\frac{h(t)-h(0)}{h(1)-h(0)}\) with
+    \(h(t)=t+\sum_ke^{a_k}\,\mathrm{sigmoid}(e^{b_k}(t-c_k))\), increasing for any numbers (in the manner of D. Kingma
+    et al., arXiv:2107.00630, appendix H). The network of a path with a learned schedule sees the share of γ, not t.
 
     **Arguments**: `ends` \((\gamma_\min,\gamma_\max)\), learned with the loss; `shape` (3, unit), the rows a, b, c, for
     an optimiser of its own (label `schedule` of `LatentDiffusion.trainable`).

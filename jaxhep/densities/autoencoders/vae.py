@@ -18,7 +18,9 @@ from ..diffusion.paths import real
 _LOG_2PI = 1.8378770664093453
 
 
-def gaussian_divergence(mean: Float[Array, " latent"], log_variance: Float[Array, " latent"]) -> Float[Array, " latent"]:
+def gaussian_divergence(
+    mean: Float[Array, " latent"], log_variance: Float[Array, " latent"]
+) -> Float[Array, " latent"]:
     r"""\(\mathrm{KL}(N(\mu,\sigma^2)\|N(0,1))=\tfrac12(\mu^2+\sigma^2-1-\ln\sigma^2)\), column by column, in nats."""
     return (mean**2 + jnp.exp(log_variance) - 1 - log_variance) / 2
 
