@@ -36,8 +36,9 @@ class SamplingRow:
 
     def markdown(self) -> str:
         """The row of a Markdown table; headings: `HEADINGS`."""
-        shown = f"{1e3 * self.distance:.2f} ± {1e3 * self.error:.2f} | {1e3 * self.excess:+.2f} ± {1e3 * self.excess_error:.2f}"
-        return f"| {self.name} | {self.evaluations:g} | {shown} |"
+        distance = f"{1e3 * self.distance:.2f} ± {1e3 * self.error:.2f}"
+        excess = f"{1e3 * self.excess:+.2f} ± {1e3 * self.excess_error:.2f}"
+        return f"| {self.name} | {self.evaluations:g} | {distance} | {excess} |"
 
 
 HEADINGS = "| sampler | evaluations | 10³ sliced W1 | 10³ (sliced W1 − adaptive) |\n|---|---|---|---|"
@@ -47,8 +48,8 @@ def lepton_pairs(seed: int, num_events: int) -> np.ndarray:
     r"""Toy events \(pp\to Z\to\ell^+\ell^-\), columns `COLUMNS`, shape (event, 6), float32.
 
     The mass follows a Breit–Wigner curve cut at ±30 GeV, the transverse momentum of the Z is gamma distributed (shape
-    2, mean 16 GeV) with any azimuth, its rapidity is normal (width 1.1), and the leptons, massless, leave its rest frame
-    with \(1+\cos^2\theta\). The transverse momenta lie on a blurred ring of radius \(m_Z/2\), nearly opposite to each
+    2, mean 16 GeV) with any azimuth, its rapidity is normal (width 1.1), and the leptons, massless, leave its rest
+    frame with \(1+\cos^2\theta\). The transverse momenta lie on a blurred ring of radius \(m_Z/2\), nearly opposite to each
     other: a sharp surface that few-step samplers blur.
     """
     rng = np.random.default_rng(seed)

@@ -139,8 +139,8 @@ def test_triangular_discriminator_by_hand():
     formula = 1000 * (len(p) - 1) / 4 * (1 / EVENTS + 1 / OTHERS)
     np.testing.assert_allclose(alike.floor, formula, rtol=0.02)
     np.testing.assert_allclose(alike.floor_spread / alike.floor, math.sqrt(2 / (len(p) - 1)), rtol=0.2)
+    weights = jnp.where(x > 2, -0.5, 1.0)
     with pytest.raises(ValueError, match="merge bins"):
-        weights = jnp.where(x > 2, -0.5, 1.0)
         triangular_discriminator(x, y - 9, weights, edges=EDGES, key=KEY)
 
 

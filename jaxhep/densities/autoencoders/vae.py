@@ -30,8 +30,8 @@ class VAE(AbstractDensity):
     r"""A variational autoencoder (D. Kingma, M. Welling, arXiv:1312.6114) with a learned decoder variance.
 
     \(\ell=-E_{q(z|x,c)}\ln p(x\mid z,c)+\beta\sum_j\max(\mathrm{KL}_j,\lambda)\), with normal encoder
-    \(q=N(\mu(x,c),\sigma^2(x,c))\), prior N(0,1) and decoder \(N(\hat x(z,c),s^2)\). A fixed s would be a hidden β, so s
-    is learned, one number a column. With β = 1 and λ = 0 −ℓ is a bound on the log-likelihood.
+    \(q=N(\mu(x,c),\sigma^2(x,c))\), prior N(0,1) and decoder \(N(\hat x(z,c),s^2)\). A fixed s would be a hidden β, so
+    s is learned, one number a column. With β = 1 and λ = 0 −ℓ is a bound on the log-likelihood.
 
     **Arguments**
 
@@ -124,7 +124,8 @@ class VAE(AbstractDensity):
     def importance_bound(
         self, x: Float[Array, " dim"], condition: Condition = None, *, key: Key, num_draws: int = 64
     ) -> Scalar:
-        r"""\(\ln\frac1K\sum_k p(x\mid z_k)p(z_k)/q(z_k\mid x)\), z of q: a bound on \(\ln p(x\mid c)\) that grows with K.
+        r"""\(\ln\frac1K\sum_k p(x\mid z_k)p(z_k)/q(z_k\mid x)\), z of q: a bound on \(\ln p(x\mid c)\), tighter for
+        larger K.
 
         Y. Burda et al., arXiv:1509.00519, eq. 8; K = 1 is the ELBO, whatever β and λ of the training.
         """

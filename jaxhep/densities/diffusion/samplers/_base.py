@@ -29,7 +29,7 @@ class AbstractSampler(eqx.Module):
         start: Float[Array, " dim"],
         normals: Float[Array, "step dim"] | None = None,
     ) -> Float[Array, " dim"]:
-        """The event at the end of the way that begins at `start`; `normals` are those of a random walk, if it is one."""
+        """The event at the end of the way that begins at `start`; `normals` are those of a random walk, if any."""
 
     @abc.abstractmethod
     def num_evaluations(self, path: AbstractPath) -> int | None:
