@@ -134,8 +134,8 @@ def new_physics_test(
 
     >>> import jax
     >>> from jaxhep.metrics import new_physics_test
-    >>> x = jax.random.normal(jax.random.key(0), (600, 1))
-    >>> new_physics_test(x[:500], x[500:], key=jax.random.key(1), num_toys=20).toys.shape
+    >>> x, constant = jax.numpy.zeros((9, 1)), lambda events: jax.numpy.ones((len(events), 1))
+    >>> new_physics_test(x, x, key=jax.random.key(1), features=constant, num_toys=20).toys.shape
     (20,)
     """
     given = check_sample("reference", reference, reference_weights, columns=True)

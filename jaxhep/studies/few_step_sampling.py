@@ -49,8 +49,8 @@ def lepton_pairs(seed: int, num_events: int) -> np.ndarray:
 
     The mass follows a Breit–Wigner curve cut at ±30 GeV, the transverse momentum of the Z is gamma distributed (shape
     2, mean 16 GeV) with any azimuth, its rapidity is normal (width 1.1), and the leptons, massless, leave its rest
-    frame with \(1+\cos^2\theta\). The transverse momenta lie on a blurred ring of radius \(m_Z/2\), nearly opposite to each
-    other: a sharp surface that few-step samplers blur.
+    frame with \(1+\cos^2\theta\). The transverse momenta lie on a blurred ring of radius \(m_Z/2\), nearly opposite to
+    each other: a sharp surface that few-step samplers blur.
     """
     rng = np.random.default_rng(seed)
     mass, width = float(Z_MASS), _WIDTH_GEV

@@ -94,9 +94,6 @@ class LatentDiffusion(AbstractDensity):
     sampler: AbstractSampler
     weighting: Literal["sigmoid", "none"] = eqx.field(static=True)
 
-    trainable: ClassVar[dict[str, Any]] = {"*": True, "schedule.shape": "schedule", "sampler.*": False}
-    """For `fit(…, trainable=…)`: the label `schedule` for the shape of γ, `default` for the rest."""
-
     def __init__(
         self,
         encoder: Any,
@@ -119,6 +116,11 @@ class LatentDiffusion(AbstractDensity):
         self.schedule = LearnedSchedule() if schedule is None else schedule
         self.sampler = DPMSolver(num_steps=50) if sampler is None else sampler
         self.weighting = weighting
+
+    @staticmethod
+    def trainable(path: str, leaf: Any) -> str | bool:
+        """For `fit(…, trainable=…)`: the label `schedule` for the shape of γ, `default` for the rest."""
+        return "schedule" if path == "schedule.shape" else not path.startswith("sampler")
 
     def sample_noise(self, key: Key) -> Noise:
         """Uniforms: `start` (latent_dim,) and `walk` (row, latent_dim)."""

@@ -7,7 +7,7 @@ make a Schrödinger bridge of bridge matching (arXiv:2307.03672). Two traps:
   does not, come out biased. So noise is exchanged between events of **equal condition** only; with a continuous
   condition no two are equal, and nothing is exchanged.
 - With event weights that depend on x, exchanging makes the **weighted** noise no longer normal. An entropic plan whose
-  rows have the weights as their sums keeps it normal; a permutation does not, and refuses weights.
+  rows have the weights as their sums keeps it normal; a permutation is for events without weights.
 """
 
 import dataclasses
