@@ -26,6 +26,11 @@ MEAN, WIDTH = np.array([0.7, -1.2]), np.array([0.5, 1.7])
 ORDERS = [*((Heun, name, 2.0) for name in PATHS), (DPMSolver, "edm", 2.0), (DPMSolver, "vp", 2.0)]
 
 
+def run(sampler, density, start):
+    """One compilation a sampler: its grid has a shape of its own."""
+    return jax.jit(lambda s: sampler(density.field(), density.path, s))(start)
+
+
 def start_of(path, mean=MEAN, width=WIDTH):
     """A point of the exact distribution at the latest time: starting from noise alone would add a bias."""
     alpha, sigma = path.levels(path.ends()[1])
@@ -41,13 +46,12 @@ def test_order_of_convergence(sampler, name, order):
         start = start_of(path)
         exact = flow_map(path, start, late, early, jnp.asarray(MEAN), jnp.asarray(WIDTH))
         errors = [
-            float(jnp.max(jnp.abs(sampler(num_steps=n, denoise=False)(density.field(), path, start) - exact)))
-            for n in (72, 144, 288)
+            float(jnp.max(jnp.abs(run(sampler(num_steps=n, denoise=False), density, start) - exact)))
+            for n in (120, 240)
         ]
-    measured = np.log2(np.array(errors[:-1]) / errors[1:])
-    # The next term of the error is of relative size 1/N: it moves the measured order by as much.
-    assert np.all(np.abs(measured - order) < 0.15), (errors, measured)
-    assert abs(measured[1] - order) <= abs(measured[0] - order) + 0.01
+    # The next term of the error is of relative size 10/N or so: it moves the measured order by log2(1 + 10/2N).
+    measured = np.log2(errors[0] / errors[1])
+    assert abs(measured - order) < 0.1, (errors, measured)
 
 
 def test_dpm_solver_on_flow_matching_converges():
@@ -55,15 +59,13 @@ def test_dpm_solver_on_flow_matching_converges():
         path = FlowMatching()
         density = Diffusion(ExactField(path, MEAN, WIDTH), dim=2, path=path)
         start = start_of(path)
-        exact = flow_map(path, start, 1.0, 0.0, jnp.asarray(MEAN), jnp.asarray(WIDTH))
-        errors = [
-            float(jnp.max(jnp.abs(DPMSolver(num_steps=n)(density.field(), path, start) - exact))) for n in (36, 144)
-        ]
+        early, late = path.ends()
+        exact = flow_map(path, start, late, early, jnp.asarray(MEAN), jnp.asarray(WIDTH))
+        errors = [float(jnp.max(jnp.abs(run(DPMSolver(num_steps=n), density, start) - exact))) for n in (36, 144)]
     assert 1.5 < np.log2(errors[0] / errors[1]) / 2 < 2
 
 
-@pytest.mark.parametrize("churn", [1.0, 0.5])
-def test_weak_order_of_the_random_walk(churn):
+def test_weak_order_of_the_random_walk():
     """On a normal field a sample is linear in start and normals: its mean and variance follow without statistics."""
     with jax.enable_x64(True):
         path = EDM(sigma_max=5.0)
@@ -71,8 +73,8 @@ def test_weak_order_of_the_random_walk(churn):
         density = Diffusion(ExactField(path, mean, width), dim=1, path=path)
         early, late = path.ends()
         errors = []
-        for n in (64, 128, 256):
-            sampler = EulerMaruyama(num_steps=n, churn=churn, denoise=False)
+        for n in (100, 200):
+            sampler = EulerMaruyama(num_steps=n, churn=0.7, denoise=False)
 
             def end(start, normals, sampler=sampler):
                 return sampler(density.field(), path, start, normals)
@@ -83,8 +85,8 @@ def test_weak_order_of_the_random_walk(churn):
             )
             variance = by_start[0, 0] ** 2 * (width[0] ** 2 + late**2) + jnp.sum(by_normals**2)
             errors.append((abs(float(variance) - width[0] ** 2 - float(early) ** 2), abs(float(value[0]) - mean[0])))
-    measured = np.log2(np.array(errors)[:-1, 0] / np.array(errors)[1:, 0])
-    assert np.all(np.abs(measured - 1) < 0.15), (errors, measured)
+    measured = np.log2(errors[0][0] / errors[1][0])
+    assert abs(measured - 1) < 0.1, (errors, measured)
     assert max(e[1] for e in errors) < 1e-12
 
 
@@ -109,7 +111,7 @@ def test_adaptive_solution_and_likelihood_are_exact(name):
         base = flow_map(path, a * x, early, late, mean, width, axes)
         stretch = jnp.sum(jnp.log((b**2 * width**2 + r**2) / (a**2 * width**2 + s**2))) / 2
         exact = jnp.sum(-((base / w) ** 2) / 2 - jnp.log(2 * jnp.pi * w**2) / 2) + stretch + 2 * jnp.log(a)
-        np.testing.assert_allclose(jax.jit(density.log_prob)(x), exact, atol=1e-6)
+        np.testing.assert_allclose(jax.jit(lambda y: density.log_prob(y))(x), exact, atol=1e-6)
         if name == "flow_matching":
             z = axes.T @ (x - mean) / width
             density_itself = -jnp.sum(z**2) / 2 - jnp.sum(jnp.log(width)) - jnp.log(2 * jnp.pi)
@@ -123,23 +125,26 @@ def test_adaptive_solution_and_likelihood_are_exact(name):
 def test_samples_follow_the_likelihood():
     """|z|² from log p of the model's own samples is χ²(2) distributed: sample and log_prob are of one density."""
     path = FlowMatching()
-    density = Diffusion(ExactField(path, MEAN, WIDTH), dim=2, path=path, sampler=Heun(num_steps=40))
+    density = Diffusion(
+        ExactField(path, MEAN, WIDTH), dim=2, path=path, sampler=Heun(num_steps=40), rtol=1e-4, atol=1e-4
+    )
 
     @jax.jit
-    def run(key):
+    @jax.vmap
+    def draw(key):
         return density.log_prob(density.sample(density.sample_noise(key)))
 
-    log_p = jax.lax.map(run, jax.random.split(jax.random.key(3), 500))
+    log_p = draw(jax.random.split(jax.random.key(3), 400))
     top = -math.log(2 * math.pi) - np.sum(np.log(WIDTH))
     below = np.exp(np.asarray(log_p, float) - top)  # exp(−|z|²/2), uniform in two dimensions
     assert kolmogorov_smirnov(jnp.asarray(below, jnp.float32)).p_value > 1e-6
 
 
-@pytest.mark.parametrize("diffusion", [0.2, 1.0])
-def test_bridge_keeps_the_entropic_coupling_and_no_other(diffusion):
-    """The walk with the exact field for jointly normal ends: linear in start and normals. Its end has the right mean
-    and variance to first order; its covariance with the start is that of the coupling only for the entropic one."""
-    mean, width = 0.4, 1.5
+def test_bridge_keeps_the_entropic_coupling_and_no_other():
+    """The walk with the exact field for jointly normal ends: linear in start and normals. Its end has the right mean,
+    and the right variance up to O(ln N/N), the posterior's variance that each step leaves out; its covariance with the
+    start is that of the coupling for any number of steps, if it is the entropic one, and only then."""
+    mean, width, diffusion = 0.4, 1.5, 0.6
     entropic = (math.sqrt(4 * width**2 + diffusion**2) - diffusion) / 2
 
     def ends(covariance, num_steps):
@@ -151,11 +156,11 @@ def test_bridge_keeps_the_entropic_coupling_and_no_other(diffusion):
         return float(value[0]), along**2 + float(jnp.sum(slopes[1] ** 2)), along
 
     with jax.enable_x64(True):
-        found = np.array([ends(entropic, n) for n in (50, 100, 200)])
+        found = np.array([ends(entropic, n) for n in (50, 200)])
         other = ends(0.0, 200)
     exact = np.array([mean, width**2, entropic])
     errors = np.abs(found - exact)
-    assert np.all(errors[:, 0] < 1e-10)
-    assert np.all(np.abs(np.log2(errors[:-1, 1:] / errors[1:, 1:]) - 1) < 0.15), errors
+    assert np.all(errors[:, [0, 2]] < 1e-12)
+    assert 0.75 < np.log2(errors[0, 1] / errors[1, 1]) / 2 < 1, errors
     assert abs(other[1] - width**2) < 0.1
     assert abs(other[2]) > 0.3  # independent ends do not stay independent
