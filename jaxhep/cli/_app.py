@@ -2,7 +2,7 @@
 
 import typer
 
-from . import _check_gradients, _fit, _move, _shower
+from . import _check_gradients, _fit, _move, _sample, _shower, _train
 
 app = typer.Typer(
     help="Differentiable particle physics in JAX: shower events, move them, fit them with gradients.",
@@ -13,6 +13,8 @@ app = typer.Typer(
 app.command("fit")(_fit.fit)
 app.command("shower")(_shower.shower)
 app.command("move")(_move.move)
+app.command("train")(_train.train)
+app.command("sample")(_sample.sample)
 app.command("check-gradients")(_check_gradients.check_gradients)
 
 

@@ -12,7 +12,7 @@ from ._blocks import Architecture
 
 @final
 class Network(eqx.Module):
-    r"""A network \(f_\theta\) of one event: a Flax Linen definition (static, hashable) and its parameters θ (the leaves).
+    r"""A network \(f_\theta\) of one event: a static, hashable Flax Linen definition, and its parameters θ as leaves.
 
     Make one with `make_network`. Two networks of one definition have one compiled program.
 
@@ -77,7 +77,7 @@ class Network(eqx.Module):
         condition = None if given == 0 else condition
         clock = None if time is None else jax.numpy.asarray(time, x.dtype)
         rngs = None if dropout_key is None else {"dropout": dropout_key}
-        result: Array = self.definition.apply(
+        result: Any = self.definition.apply(
             {"params": self.parameters}, x, condition, clock, mask, dropout_key is None, rngs=rngs
         )
         return result

@@ -61,7 +61,7 @@ def make_network(
     key: Key,
     **options: Any,
 ) -> Network:
-    r"""A network by the name of its architecture or preset (`list_presets()`); what is given replaces the preset's value.
+    r"""A network by the name of its architecture or preset (`list_presets()`); what is given replaces its values.
 
     **Arguments**
 
@@ -70,7 +70,8 @@ def make_network(
     - `out_size`: columns of the output.
     - `condition_size`: size of the condition vector, 0 for none.
     - `width`, `depth`: units of a hidden layer (`mlp`: 128), and hidden layers, blocks or levels (`mlp`: 3).
-    - `activation`: `silu` (default), `relu`, `gelu`, `tanh`, `elu`, `selu`, `mish`, `softplus`, `sigmoid`, `leaky_relu`.
+    - `activation`: `silu` (default), `relu`, `gelu`, `tanh`, `elu`, `selu`, `mish`, `softplus`, `sigmoid` or
+      `leaky_relu`.
     - `zero_init_last`: the last layer starts at zero, and the network as the zero function.
     - `time_features`: size of the embedded time, even; 0 for a network without time.
     - `dtype`: of the parameters; JAX's default floating type if None.

@@ -32,8 +32,8 @@ class ResidualMLP(Architecture):
     r"""\(h\leftarrow h+W_2\phi\big((1+\gamma)\odot\phi(W_1\,\mathrm{norm}(h))+\beta\big)\), `depth` times.
 
     Scale γ and shift β of each block are linear in the embedded condition and time, and zero at the start
-    (FiLM, Perez et al., arXiv:1709.07871); \(W_2\) starts at zero, so that the network starts linear and deep ones train
-    as shallow ones do (He et al., arXiv:1603.05027).
+    (FiLM, Perez et al., arXiv:1709.07871); \(W_2\) starts at zero, so that the network starts linear and deep ones
+    train as shallow ones do (He et al., arXiv:1603.05027).
     """
 
     @nn.compact

@@ -8,12 +8,13 @@ from ._blocks import Architecture
 
 
 class DeepSets(Architecture):
-    r"""\(F\big(\sum_i\Phi(p_i)\big/\sqrt n\big)\) (Zaheer et al., arXiv:1703.06114; Komiske et al., arXiv:1810.05165, eq. 1.1).
+    r"""\(F\big(\sum_i\Phi(p_i)\big/\sqrt n\big)\), which does not depend on the order of the particles.
 
-    Φ and F have `depth` hidden layers of `width`; `pool` is how the set is summed: `sum` (over \(\sqrt n\) of the
-    padded size n, a constant that keeps the numbers of order one), `mean` over the particles there are, or `max`. With
-    `energy_weighted` the first column is \(z_i\) and the sum \(\sum_iz_i\Phi(\hat p_i)\) over the other columns: the
-    energy-flow network, infrared and collinear safe (arXiv:1810.05165, eq. 1.2). Condition and time join at F.
+    Zaheer et al., arXiv:1703.06114; Komiske et al., arXiv:1810.05165, eq. 1.1. Φ and F have `depth` hidden layers of
+    `width`; `pool` is how the set is summed: `sum` (over \(\sqrt n\) of the padded size n, a constant that keeps the
+    numbers of order one), `mean` over the particles there are, or `max`. With `energy_weighted` the first column is
+    \(z_i\) and the sum \(\sum_iz_i\Phi(\hat p_i)\) over the other columns: the energy-flow network, infrared and
+    collinear safe (arXiv:1810.05165, eq. 1.2). Condition and time join at F.
     """
 
     pool: str = "sum"

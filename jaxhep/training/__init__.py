@@ -3,6 +3,7 @@
 from jaxhep.training.callbacks import JsonLines, ProgressBar, TensorBoard, TrainingReport
 from jaxhep.training.dataset import AbstractDataset, Dataset
 from jaxhep.training.failure import CheckpointError, NonFiniteLossError
+from jaxhep.training.files import FileDataset, open_dataset
 from jaxhep.training.fit import fit
 from jaxhep.training.objective import Objective, density_loss
 from jaxhep.training.result import TrainingResult
@@ -13,6 +14,7 @@ __all__ = [
     "AbstractDataset",
     "CheckpointError",
     "Dataset",
+    "FileDataset",
     "JsonLines",
     "NonFiniteLossError",
     "Objective",
@@ -25,5 +27,6 @@ __all__ = [
     "density_loss",
     "fit",
     "learned",
+    "open_dataset",
     "trainable_labels",
 ]

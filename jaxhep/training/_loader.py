@@ -1,7 +1,8 @@
-"""Batches of an epoch as chunks of one shape: the last batch and the last chunk are filled up with rows of no weight."""
+"""Batches of an epoch as chunks of one shape: the last ones are filled up with rows of no weight."""
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,13 +15,15 @@ from .dataset import AbstractDataset
 class Loader:
     """Goes through a data set in chunks of `steps_per_call` batches.
 
-    **Fields**: `seed`, `epoch` and `position` (batches of this epoch already done) are its whole state.
+    **Fields**: `seed`, `epoch` and `position` (batches of this epoch already done) are its whole state; `place` puts
+    arrays on the devices, once and for all if the data are `resident`.
     """
 
     data: AbstractDataset
     batch_size: int
     steps_per_call: int
     seed: int
+    place: Callable[[Any], Any]
     resident: bool
     shuffle: bool = True
     epoch: int = 0
@@ -32,7 +35,7 @@ class Loader:
         self._columns: Any = None
         if self.resident:
             rows = np.arange(self.data.num_rows)
-            self._columns = jax.device_put((self.data.take(rows), self.data.weights.astype(_real())))
+            self._columns = self.place((self.data.take(rows), self.data.weights.astype(_real())))
 
     @property
     def batches(self) -> int:
@@ -66,8 +69,8 @@ class Loader:
         if self.resident:
             (columns, weights), index = self._columns, ident
         else:
-            columns = self.data.take(ident)
-            weights, index = self.data.weights[ident].astype(_real()), np.arange(size, dtype=np.int32)
+            columns, weights = self.place((self.data.take(ident), self.data.weights[ident].astype(_real())))
+            index = np.arange(size, dtype=np.int32)
         items = {"index": index.reshape(shape), "ident": ident.reshape(shape), "real": real.reshape(shape)}
         items["active"] = np.arange(self.steps_per_call) < count
         return columns, weights, items, count

@@ -46,7 +46,7 @@ class Program:
 
     def own_labels(self, objective: Objective) -> dict[str, str]:
         """Path → label of the leaves that an objective moves."""
-        return {p: label for p, label in self.labels if objective.labels is None or label in objective.labels}
+        return {p: label for p, label in self.labels if objective.moves(label)}
 
     def optimiser(self, objective: Objective, hyper: Any, step: Any, total: Any) -> optax.GradientTransformation:
         """The optimiser of an objective at a step of its own counting."""
@@ -59,6 +59,13 @@ class Program:
         sharding = NamedSharding(event_mesh(list(self.devices)), P(*[None] * axis, EVENTS))
         return jax.tree.map(lambda a: lax.with_sharding_constraint(a, sharding), tree)
 
+    def replicate(self, tree: Any) -> Any:
+        """The same arrays on all devices."""
+        if len(self.devices) == 1:
+            return tree
+        sharding = NamedSharding(event_mesh(list(self.devices)), P())
+        return jax.tree.map(lambda a: lax.with_sharding_constraint(a, sharding), tree)
+
 
 def static_settings(settings: TrainingSettings) -> TrainingSettings:
     """The settings with every number that is traced, or that the compiled program does not know, at a fixed value."""
@@ -67,9 +74,19 @@ def static_settings(settings: TrainingSettings) -> TrainingSettings:
         settings,
         optimiser=optimiser if not hasattr(optimiser, "items") else FrozenMapping(optimiser),
         ema=None if settings.ema is None else 0.5,
-        **{"batch_size": 1, "epochs": 1, "steps": None, "learning_rate": 0.0, "weight_decay": 0.0, "warmup_steps": 0},
-        **{"final_factor": 0.5, "clip_norm": None, "patience": None, "min_improvement": 0.0, "steps_per_call": 1},
-        **{"devices": None, "resident_bytes": 0},
+        batch_size=1,
+        epochs=1,
+        steps=None,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        warmup_steps=0,
+        final_factor=0.5,
+        clip_norm=None,
+        patience=None,
+        min_improvement=0.0,
+        steps_per_call=1,
+        devices=None,
+        resident_bytes=0,
     )
 
 
@@ -111,8 +128,8 @@ def batch_objective(
     losses = jax.vmap(lambda event, key: objective.loss(model, event, key))(batch, keys[0])
     if losses.ndim != 1:
         raise ValueError(
-            f"the loss {objective.name!r} of one event must be a scalar, got shape {losses.shape[1:]}; for a loss of the "
-            "batch pass batch_loss=True"
+            f"the loss {objective.name!r} of one event must be a scalar, got shape {losses.shape[1:]}; for a loss of "
+            "the batch pass batch_loss=True"
         )
     return jnp.sum(weights.astype(losses.dtype) * losses)
 
@@ -147,7 +164,7 @@ def run_chunk(
         value, gradient = jax.value_and_grad(functools.partial(batch_objective, program, objective))(
             own, state["trained"], frozen, batch, w, keys
         )
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         fine = jnp.isfinite(value) & jnp.isfinite(norm)
         gradient = clip(gradient, norm, hyper["clip_norm"])
         optimiser = program.optimiser(objective, hyper, count, numbers["totals"][which])
@@ -179,7 +196,8 @@ def run_chunk(
 
         return lax.cond(item["active"] & ~state["halted"], advance, skip, state, item)
 
-    return lax.scan(body, state, items)
+    state, out = lax.scan(body, state, items)
+    return program.replicate(state), out
 
 
 @functools.partial(jax.jit, static_argnames=("program",))

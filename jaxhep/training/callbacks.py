@@ -64,10 +64,10 @@ class TensorBoard:
 
     def __init__(self, folder: str | Path):
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
         except ImportError:
             try:
-                from torch.utils.tensorboard import SummaryWriter
+                from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
             except ImportError:
                 raise ImportError(
                     "TensorBoard needs a writer of event files: pip install tensorboardX; JsonLines needs nothing"

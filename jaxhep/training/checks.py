@@ -13,7 +13,7 @@ def few(indices: Any, most: int = 6) -> str:
 
 
 def check_column(name: str, values: Any, source: str = "", first: int = 0) -> np.ndarray:
-    """`values` as an array of rows: floating-point numbers in JAX's default type, whole numbers and Booleans as they are.
+    """`values` as an array of rows: real numbers in JAX's default type, whole numbers and Booleans as they are.
 
     **Raises** `TypeError` if they are no numbers, `ValueError` for no rows, NaN or infinity, naming the rows.
     """
@@ -57,8 +57,8 @@ def check_weights(weights: Any, num_rows: int) -> np.ndarray:
     total, size = float(array.sum()), float(np.abs(array).sum())
     if not total > 1e-9 * size:
         raise ValueError(
-            f"the weights sum to {total:.3g} (of {size:.3g} in absolute value): the mean Σwℓ/Σw needs a sum above zero; "
-            "check the weights, or the selection that removed the positive ones"
+            f"the weights sum to {total:.3g} (of {size:.3g} in absolute value): the mean Σwℓ/Σw needs a sum above "
+            "zero; check the weights, or the selection that removed the positive ones"
         )
     return array
 

@@ -94,8 +94,8 @@ class Dataset(AbstractDataset):
 
     **Arguments**
 
-    - `columns`: name → array (row, …). A list of numbers is an array; a column of None is left out. Floating-point columns are kept in JAX's
-      default floating type.
+    - `columns`: name → array (row, …). A list of numbers is an array; a column of None is left out. Floating-point
+      columns are kept in JAX's default floating type.
     - `weights`: (row,); None for ones. Their sum must not be zero: the weighted mean Σwℓ/Σw would not exist.
 
     **Raises** `ValueError` for columns of different length, no rows, NaN or infinity in a row, weights that sum to zero

@@ -8,18 +8,22 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from .._types import Key
+from ..parallel import EVENTS, event_mesh
 from ._loader import Loader
 from ._optimiser import hyper_of, schedule_factor
 from ._program import Program, initial_state, partition, run_chunk, run_evaluation, static_settings
 from .callbacks import TrainingReport
-from .dataset import AbstractDataset, Dataset
+from .dataset import AbstractDataset
 from .failure import explain, non_finite
 from .objective import objectives_of
 from .result import TrainingResult
 from .settings import TrainingSettings
 from .specification import Specification, leaf_paths, trainable_labels
+
+_SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 Callback = Callable[[TrainingReport], Any]
 """A function of a report; what it returns, if true, stops the training."""
@@ -56,12 +60,13 @@ def fit(
       event's row: neither batch size nor devices change the latter.
     - `settings`: see `TrainingSettings`.
     - `trainable`: see `trainable_labels`; all other leaves are unknown to the optimiser.
-    - `validation`: a data set, or the share of `data` to hold out. Its loss (of the averaged model, if there is one, for
-      the first objective) is found after each epoch, always with the same keys; `TrainingResult.model` is the best.
+    - `validation`: a data set, or the share of `data` to hold out. Its loss (of the averaged model, if there is one,
+      for the first objective) is found after each epoch, always with the same keys; `TrainingResult.model` is the best.
     - `callbacks`: called with a `TrainingReport` after each call to the device and each epoch; a true answer stops.
     - `batch_loss`: `loss` is `loss(model, batch, weights, key) -> scalar`; see `Objective`.
-    - `checkpoint`: folder for the state after each epoch, and when the training is interrupted.
-    - `checkpoint_steps`: save also within an epoch, after at least so many steps.
+    - `checkpoint`: folder for the state, saved at the end of an epoch, not more often than every 10 seconds, and when
+      the training ends or is interrupted.
+    - `checkpoint_steps`: save instead whenever so many steps have passed, within an epoch too.
     - `resume`: go on from the checkpoint, if there is one, to exactly the result of a training without a break.
 
     **Returns** a `TrainingResult`.
@@ -82,7 +87,11 @@ def fit(
     settings = TrainingSettings() if settings is None else settings
     run = _Run(model, loss, data, key, settings, trainable, validation, batch_loss)
     run.open_checkpoint(checkpoint, checkpoint_steps, resume)
-    return run.go(callbacks)
+    try:
+        return run.go(callbacks)
+    finally:
+        if run.store is not None:
+            run.store.close()
 
 
 class _Run:
@@ -126,19 +135,20 @@ class _Run:
             )
         if settings.patience is not None and validation is None:
             raise ValueError("patience needs a validation set: pass validation=0.1, or patience=None")
+        self.placement = NamedSharding(event_mesh(list(devices)), PartitionSpec())
         self.data, self.validation = data, validation
         self.loader = self._loader(data, seed, True)
         self.held = None if validation is None else self._loader(validation, seed, False)
         total = settings.steps if settings.steps is not None else settings.epochs * self.loader.batches  # type: ignore[operator]
         self.total = total
         cycle = sum(o.steps for o in objectives)
-        self.numbers = {
+        self.numbers: dict[str, Any] = {
             "hyper": hyper_of(settings, known),
             "epoch": 0,
             "mean_weight": self.loader.mean_weight,
             "totals": [max(1.0, total * o.steps / cycle) for o in objectives],
         }
-        self.state = initial_state(self.program, self._place(trained))
+        self.state = self._place(initial_state(self.program, trained))
         self.frozen = self._place(self.frozen)
         self.best: dict[str, Any] | None = None
         self.best_loss, self.best_epoch, self.waited = math.inf, 0, 0
@@ -147,24 +157,18 @@ class _Run:
         self.sums: list[list[float]] = [[0.0, 0.0] for _ in objectives]
         self.norms = [0.0, 0.0]
         self.store: Any = None
-        self.saved_step = 0
+        self.consistent = True
+        self.saved_step, self.saved_time = 0, -math.inf
 
     def _loader(self, data: AbstractDataset, seed: int, shuffle: bool) -> Loader:
         batches = math.ceil(data.num_rows / self.settings.batch_size)
         resident = data.num_rows * data.row_bytes <= self.settings.resident_bytes
         calls = min(self.settings.steps_per_call, batches)
-        return Loader(data, self.settings.batch_size, calls, seed, resident, shuffle)
+        return Loader(data, self.settings.batch_size, calls, seed, self._place, resident, shuffle)
 
     def _place(self, tree: Any) -> Any:
-        """Copies of the arrays, on each device."""
-        from jax.sharding import NamedSharding, PartitionSpec
-
-        from ..parallel import event_mesh
-
-        devices = self.program.devices
-        if len(devices) == 1:
-            return jax.tree.map(lambda a: jax.device_put(a, devices[0]), tree) if self.settings.devices else tree
-        return jax.device_put(tree, NamedSharding(event_mesh(list(devices)), PartitionSpec()))
+        """The arrays on each device of the training, always placed in the same way: one program serves all fits."""
+        return jax.device_put(tree, self.placement)
 
     def open_checkpoint(self, folder: str | Path | None, every: int | None, resume: bool) -> None:
         """Makes or reads the checkpoint folder."""
@@ -184,20 +188,22 @@ class _Run:
         stopped = "finished"
         self._tell(callbacks, "start", {})
         try:
-            while self.step < self.total:
+            while self.step < self.total and not self._out_of_patience():
                 ended, losses = self._advance()
                 self.seconds = before + time.perf_counter() - begin
                 stop = self._tell(callbacks, "chunk", losses)
                 if ended or self.step >= self.total:
                     self._end_epoch()
+                    self.consistent = True
                     stop = self._tell(callbacks, "epoch", self.history[-1]["train"]) or stop
-                if self.store is not None and self._due(ended or stop):
-                    self.seconds = before + time.perf_counter() - begin
-                    self.save()
+                self.consistent = True
                 if stop:
                     stopped = "callback"
                 elif self.settings.patience is not None and self.waited >= self.settings.patience:
                     stopped = "patience"
+                if self.store is not None and (self._due(ended) or stopped != "finished"):
+                    self.seconds = before + time.perf_counter() - begin
+                    self.save()
                 if stopped != "finished":
                     break
         except KeyboardInterrupt as interrupt:
@@ -212,27 +218,33 @@ class _Run:
         self._tell(callbacks, "end", {})
         return result
 
+    def _out_of_patience(self) -> bool:
+        return self.settings.patience is not None and self.waited >= self.settings.patience
+
     def _due(self, ended: bool) -> bool:
-        passed = self.step - self.saved_step
-        return (
-            ended or self.step >= self.total or (self.checkpoint_steps is not None and passed >= self.checkpoint_steps)
-        )
+        if self.step >= self.total:
+            return True
+        if self.checkpoint_steps is not None:
+            return self.step - self.saved_step >= self.checkpoint_steps
+        return ended and time.perf_counter() - self.saved_time > _SECONDS_BETWEEN_CHECKPOINTS
 
     def save(self) -> None:
         """Writes a checkpoint, if there is something new."""
-        if self.step > self.saved_step or not self.saved_step:
+        if self.step > self.saved_step:
             self.store.save(self)
-            self.saved_step = self.step
+            self.saved_step, self.saved_time = self.step, time.perf_counter()
 
     def _advance(self) -> tuple[bool, dict[str, float]]:
         """One call to the device: whether the epoch has ended, and the mean losses of the call."""
         columns, weights, items, count = self.loader.chunk(self.total - self.step)
         numbers = self.numbers | {"epoch": self.loader.epoch}
         items = self._split(items)
-        self.state, out = run_chunk(self.program, self.state, self.frozen, columns, weights, items, numbers, self.key)
+        state, out = run_chunk(self.program, self.state, self.frozen, columns, weights, items, numbers, self.key)
         out = {k: np.asarray(v) for k, v in jax.device_get(out).items()}
         done = int(out["done"][:count].sum())
-        if bool(self.state["halted"]):
+        # From here on the run is between two steps, and an interrupt must not save it.
+        self.consistent, self.state = False, state
+        if bool(state["halted"]):
             self._explain(columns, weights, items, numbers, done - 1, int(out["which"][done - 1]))
         means = {}
         for which, objective in enumerate(self.program.objectives):
@@ -249,12 +261,6 @@ class _Run:
 
     def _split(self, items: dict[str, np.ndarray]) -> Any:
         """The batch axis over the devices."""
-        if len(self.program.devices) == 1:
-            return items
-        from jax.sharding import NamedSharding, PartitionSpec
-
-        from ..parallel import EVENTS, event_mesh
-
         mesh = event_mesh(list(self.program.devices))
         return {
             k: jax.device_put(v, NamedSharding(mesh, PartitionSpec(*[None, EVENTS][: v.ndim])))
@@ -265,7 +271,7 @@ class _Run:
         item = {k: v[last] for k, v in items.items()}
         batch = self.loader.position + last
         found = explain(self.program, which, self.state, self.frozen, columns, weights, item, numbers, self.key)
-        model = self.program.combine(self.state["trained"], self.frozen)
+        model = self.program.combine(_free(self.state["trained"]), _free(self.frozen))
         name, rows = self.program.objectives[which].name, self.loader.rows(batch)
         if self.store is not None:
             self.store.wait()
@@ -279,7 +285,7 @@ class _Run:
         }
         value = self._validate()
         rate = float(schedule_factor(self.settings, self.numbers["hyper"], self.step - 1, float(self.total)))
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": len(self.history),
             "step": self.step,
             "train": train,
@@ -327,13 +333,19 @@ class _Run:
 
     def _result(self, stopped: str) -> TrainingResult:
         kept = self.best if self.best is not None else {"trained": self.state["trained"], "ema": self.state["ema"]}
-        model = self.program.combine(kept["trained"], self.frozen)
-        ema = self.program.combine(kept["ema"], self.frozen) if kept["ema"] else model
+        frozen = _free(self.frozen)
+        model = self.program.combine(_free(kept["trained"]), frozen)
+        ema = self.program.combine(_free(kept["ema"]), frozen) if kept["ema"] else model
         count = sum(int(np.size(leaf)) for leaf in self.state["trained"].values())
         return TrainingResult(
             model, ema, tuple(self.history), self.best_epoch, stopped, self.step, self.seconds, self.data.num_rows,
             self.data.effective_rows, count, self.settings,
         )  # fmt: skip
+
+
+def _free(tree: Any) -> Any:
+    """Arrays that are bound to no device, so that the model can be used on any."""
+    return jax.tree.map(lambda a: a if _typed(a) else jax.numpy.asarray(jax.device_get(a)), tree)
 
 
 def _typed(key: Any) -> bool:
@@ -343,7 +355,7 @@ def _typed(key: Any) -> bool:
 def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
     """The devices asked for."""
     if settings.devices is None:
-        return (jax.devices()[0],)
+        return tuple(jax.numpy.zeros(()).devices())
     if not isinstance(settings.devices, int):
         return tuple(settings.devices)
     there = jax.devices()
@@ -354,7 +366,7 @@ def _devices(settings: TrainingSettings) -> tuple[jax.Device, ...]:
 
 def _check_objectives(objectives: tuple[Any, ...], known: set[str]) -> None:
     for objective in objectives:
-        for label in objective.labels or ():
+        for label in objective.named():
             if label not in known:
                 raise ValueError(
                     f"objective {objective.name!r} moves the label {label!r}, which no trained leaf has; there are "

@@ -25,7 +25,7 @@ class Objective:
 
     - `loss`: `loss(model, event, key) -> scalar` of one event; with `batch_loss`, `loss(model, batch, weights, key) ->
       scalar`. It must be hashable; equal losses share a compiled program.
-    - `labels`: labels of `trainable` that this objective moves; None for all.
+    - `labels`: label or labels of `trainable` that this objective moves; None for all.
     - `steps`: steps in a turn.
     - `batch_loss`: whether `loss` sees the batch. Then `weights` (event,) are normalised so that Σwℓ is the estimate of
       the weighted mean, and are zero in the rows that fill up the last batch of an epoch.
@@ -35,7 +35,7 @@ class Objective:
     """
 
     loss: Callable[..., Scalar]
-    labels: tuple[str, ...] | None = None
+    labels: str | tuple[str, ...] | None = None
     steps: int = 1
     batch_loss: bool = False
     name: str = "loss"
@@ -48,14 +48,22 @@ class Objective:
             hash(self.loss)
         except TypeError as error:
             raise TypeError(
-                f"the loss of objective {self.name!r} cannot be hashed ({error}); put what it depends on into the model "
-                "or the data, or write it as a function or a frozen dataclass"
+                f"the loss of objective {self.name!r} cannot be hashed ({error}); put what it depends on into the "
+                "model or the data, or write it as a function or a frozen dataclass"
             ) from error
         if self.labels is not None:
             labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
             object.__setattr__(self, "labels", labels)
         if not isinstance(self.steps, int) or self.steps < 1:
             raise ValueError(f"steps of objective {self.name!r} must be a whole number from 1 on, got {self.steps!r}")
+
+    def moves(self, label: str) -> bool:
+        """Whether this objective moves the leaves of a label."""
+        return self.labels is None or label in self.named()
+
+    def named(self) -> tuple[str, ...]:
+        """The labels that it names."""
+        return () if self.labels is None else tuple(self.labels)
 
 
 def objectives_of(loss: Any, batch_loss: bool) -> tuple[Objective, ...]:

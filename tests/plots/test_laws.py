@@ -57,10 +57,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
     "lund_plane": ((KT, RAPIDITY, np.ones(500), 91.2, 0.2), {"bins": 15, "title": "emissions"}, 1),
     "correlation_matrix": ((["a", "b"], np.array([[1.0, -0.3], [-0.3, 1.0]])), {"title": "correlations"}, 1),
     "pull_histogram": ((RNG.normal(size=200),), {"title": "pulls"}, 1),
+    "corner": ((RNG.normal(size=(300, 2)), RNG.normal(size=(200, 2)), ["x", "y"]), {"title": "corner", "bins": 8}, 5),
+    "loss_curves": (({"loss": HEIGHTS}, 1.1 * HEIGHTS), {"best_epoch": 4, "title": "losses"}, 1),
     "benchmark_bars": ((["a", "b"], np.array([2e6, 2e4])), {"reference": "b", "rate_error": ERRORS[:2]}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
-ANY_LENGTH = {"pull_histogram": {0}}
+ANY_LENGTH = {"pull_histogram": {0}, "corner": {0, 1}}
 
 
 def draw(name, args=None, **more):

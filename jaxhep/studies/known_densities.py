@@ -1,0 +1,207 @@
+r"""Flows against densities that are known: how many nats are lost, on events that the fit has not seen.
+
+The figure of merit is \(\mathrm{KL}(p\Vert q)=\langle\ln p-\ln q\rangle\) over held-out events of p; both logarithms
+are of the same events, so that its error is that of the paired difference. `python -m jaxhep.studies.known_densities`
+runs all of them.
+"""
+
+import argparse
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Key
+from ..densities import AbstractTractableDensity
+from ..densities.flows import autoregressive_flow
+from ..densities.preprocessing import fit_preprocessing, preprocess
+from ..training import Dataset, TrainingSettings, density_loss, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Mean of ln p − ln q over held-out events, its standard error, and the size of q.
+
+    **Fields**: `name`; `loss_nats`, `error`; `num_parameters`; `num_events`, held out; `seconds` of the fit.
+    """
+
+    name: str
+    loss_nats: float
+    error: float
+    num_parameters: int
+    num_events: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.name}: ln p − ln q = {self.loss_nats:.4f} ± {self.error:.4f} nats on {self.num_events:,} events "
+            f"not used, {self.num_parameters:,} parameters, {self.seconds:.0f} s"
+        )
+
+
+def _banana(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = u[:, 0]
+    y = 0.5 * u[:, 1] + 0.7 * (x**2 - 1)
+    return np.stack([x, y], 1), -0.5 * (u**2).sum(1) - math.log(2 * math.pi * 0.5)
+
+
+def _ring(u: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    radius = np.abs(2.0 + 0.3 * u[:, 0])
+    angle = rng.uniform(0, 2 * math.pi, len(u))
+    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    log_radius = np.logaddexp(-0.5 * ((radius - 2) / 0.3) ** 2, -0.5 * ((radius + 2) / 0.3) ** 2)
+    return x, log_radius - math.log(0.3 * math.sqrt(2 * math.pi)) - np.log(2 * math.pi * radius)
+
+
+def _eight(u: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    angles = np.arange(8) * math.pi / 4
+    centres = 2.0 * np.stack([np.cos(angles), np.sin(angles)], 1)
+    width = 0.35
+    x = centres[rng.integers(0, 8, len(u))] + width * u
+    square = ((x[:, None] - centres) ** 2).sum(-1) / width**2
+    logs = -0.5 * square - math.log(8 * 2 * math.pi * width**2)
+    return x, np.logaddexp.reduce(logs, axis=1)
+
+
+def target(name: str, num_events: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Events of a two-dimensional density and their exact ln p.
+
+    **Arguments**: `name`, one of `TARGETS`; `num_events`; `seed`.
+
+    **Returns** events (event, 2) and ln p (event,), float64.
+
+    >>> from jaxhep.studies.known_densities import target
+    >>> target("banana", 5, 0)[0].shape
+    (5, 2)
+    """
+    if name not in TARGETS:
+        raise ValueError(f"there is no target {name!r}, known are {', '.join(TARGETS)}")
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=(num_events, 2))
+    return _banana(u) if name == "banana" else {"ring": _ring, "eight gaussians": _eight}[name](u, rng)
+
+
+TARGETS = ("banana", "ring", "eight gaussians")
+"""Names of the two-dimensional densities."""
+
+
+def log_probs(density: AbstractTractableDensity, x: np.ndarray, chunk: int = 4096) -> np.ndarray:
+    """ln q of many events in chunks of one shape, as float64.
+
+    **Arguments**: `density`; `x`, shape (event, dim); `chunk`, events a call.
+    """
+    run = eqx.filter_jit(lambda model, part: jax.vmap(model.log_prob)(part))
+    parts = []
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
+        padded = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
+        parts.append(np.asarray(run(density, jnp.asarray(padded, jnp.float32)), float)[: len(part)])
+    return np.concatenate(parts)
+
+
+def fit_flow(
+    x: np.ndarray, key: Key, settings: TrainingSettings, validation: float = 0.1, **flow: Any
+) -> AbstractTractableDensity:
+    """A standardised autoregressive flow trained on events; the averaged model where the settings ask for one.
+
+    **Arguments**: `x`, shape (event, dim); `key`; `settings`; `validation`, the share held out to choose the epoch;
+    `flow`, arguments of `autoregressive_flow`.
+    """
+    first, second = jax.random.split(key)
+    model = preprocess(autoregressive_flow(x.shape[1], key=first, **flow), fit_preprocessing(x))
+    data = Dataset({"x": np.asarray(x, np.float32)})
+    result = fit(model, density_loss(), data, key=second, settings=settings, validation=validation or None)
+    chosen: AbstractTractableDensity = result.ema if settings.ema else result.model
+    return chosen
+
+
+def count(model: Any) -> int:
+    """Numbers in the trained leaves of a flow."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model.density.bijection, eqx.is_inexact_array)))
+
+
+def score(
+    name: str, x: np.ndarray, log_p: np.ndarray, num_train: int, key: Key, settings: TrainingSettings, **flow: Any
+) -> tuple[Score, AbstractTractableDensity]:
+    """Trains on the first `num_train` events and compares on the others.
+
+    **Returns** the `Score` and the trained density.
+    """
+    start = time.perf_counter()
+    model = fit_flow(x[:num_train], key, settings, **flow)
+    seconds = time.perf_counter() - start
+    difference = log_p[num_train:] - log_probs(model, x[num_train:])
+    error = float(difference.std(ddof=1) / math.sqrt(len(difference)))
+    return Score(name, float(difference.mean()), error, count(model), len(difference), seconds), model
+
+
+PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
+    "wet": (37_041, {"num_layers": 3, "num_bins": 8, "width": 40, "depth": 2}),
+    "atlas": (1_603_153, {"num_layers": 4, "num_bins": 8, "width": 48, "depth": 2}),
+}
+"""Parameters of the published flow, and ours, by name of the sample (arXiv:2502.09494)."""
+
+
+def published(
+    folder: str | Path, name: str, *, num_held_out: int = 8000, settings: TrainingSettings | None = None, seed: int = 0,
+    **changes: Any,
+) -> Score:  # fmt: skip
+    """One of the two published five-dimensional densities, by its 40 000 draws with exact ln p.
+
+    **Arguments**: `folder` with the files `<name>-model-samples-40k.npz`; `name`, "wet" or "atlas"; `num_held_out`;
+    `settings`; `seed`; `changes` to the flow's sizes.
+    """
+    if name not in PUBLISHED:
+        raise ValueError(f"the published densities are {', '.join(PUBLISHED)}, not {name!r}")
+    file = Path(folder) / f"{name}-model-samples-40k.npz"
+    if not file.exists():
+        raise FileNotFoundError(f"{file} does not exist; the folder must hold the nabu reference samples")
+    with np.load(file) as data:
+        x, log_p = data["x"].astype(float), data["log_prob"].astype(float)
+    sizes = {**PUBLISHED[name][1], **changes}
+    settings = settings or SETTINGS
+    return score(name, x, log_p, len(x) - num_held_out, jax.random.key(seed), settings, **sizes)[0]
+
+
+SETTINGS = TrainingSettings(batch_size=512, epochs=60, learning_rate=2e-3, clip_norm=5.0, ema=0.999, warmup_steps=100)
+"""Settings of the large samples."""
+
+
+def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = print) -> None:
+    """Runs the study: `python -m jaxhep.studies.known_densities wet atlas banana … --folder …`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[*PUBLISHED, *TARGETS])
+    parser.add_argument("--folder", default="../shared/reference/nabu")
+    parser.add_argument("--epochs", type=int, default=SETTINGS.epochs)
+    parser.add_argument("--batch-size", type=int, default=SETTINGS.batch_size)
+    parser.add_argument("--learning-rate", type=float, default=SETTINGS.learning_rate)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--layers", type=int)
+    parser.add_argument("--bins", type=int)
+    options = parser.parse_args(arguments)
+    settings = dataclasses.replace(
+        SETTINGS, epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+    )  # fmt: skip
+    given = {"width": options.width, "num_layers": options.layers, "num_bins": options.bins}
+    changes = {name: value for name, value in given.items() if value is not None}
+    for name in options.names:
+        if name in PUBLISHED:
+            show(str(published(options.folder, name, settings=settings, **changes)))
+        else:
+            x, log_p = target(name, 40_000, 1)
+            sizes = {"num_layers": 3, "num_bins": 12, "width": 48, "depth": 2, **changes}
+            show(str(score(name, x, log_p, 32_000, jax.random.key(0), settings, **sizes)[0]))
+
+
+if __name__ == "__main__":
+    main()
