@@ -15,8 +15,6 @@ from .._base import AbstractDensity, Condition
 from ..diffusion.density import check_condition, check_sizes
 from ..diffusion.paths import real
 
-Game = Literal["r3gan", "wgan_gp"]
-
 
 @final
 class ConditionalGAN(AbstractDensity):
@@ -58,7 +56,7 @@ class ConditionalGAN(AbstractDensity):
     dim: int = eqx.field(static=True)
     latent_dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
-    game: Game = eqx.field(static=True)
+    game: str = eqx.field(static=True)
     penalty: Scalar = constant()
     on_generated: bool = eqx.field(static=True)
 
@@ -72,7 +70,7 @@ class ConditionalGAN(AbstractDensity):
         dim: int,
         latent_dim: int,
         condition_dim: int = 0,
-        game: Game = "r3gan",
+        game: str = "r3gan",
         penalty: float | Array | None = None,
         on_generated: bool = True,
     ):

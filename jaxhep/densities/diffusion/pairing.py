@@ -11,7 +11,7 @@ make a Schrödinger bridge of bridge matching (arXiv:2307.03672). Two traps:
 """
 
 import dataclasses
-from typing import Any, Literal, final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def exact_pairing(cost: Float[Array, "event event"]) -> Int[Array, " event"]:
     [1, 0]
     """
 
-    def assign(table: np.ndarray) -> np.ndarray:
+    def assign(table: Any) -> np.ndarray:
         from scipy.optimize import linear_sum_assignment
 
         return linear_sum_assignment(np.asarray(table, float))[1].astype(np.int32)
@@ -115,7 +115,7 @@ class PairedLoss:
     'entropic'
     """
 
-    method: Literal["exact", "entropic"] = "exact"
+    method: str = "exact"
     epsilon: float = 0.05
     conditional: bool = False
     x: str = "x"
