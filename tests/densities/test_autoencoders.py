@@ -77,11 +77,14 @@ def test_linear_vae_is_principal_components():
         np.testing.assert_allclose(bound, density[0], rtol=1e-9)
         # With a worse encoder the bound grows with K from the ELBO towards the likelihood.
         worse = eqx.tree_at(lambda m: m.encoder.shift, model, model.encoder.shift + jnp.array([0.7, -0.7, 0.3, 0.3]))
-        means = [
-            float(jnp.mean(jax.vmap(lambda e, k=k: worse.importance_bound(e, key=KEY, num_draws=k))(x)))
-            for k in (1, 64)
-        ]
-        assert means[0] < means[1] < density.mean() + 0.02
+        keys = jax.random.split(KEY, EVENTS)
+        first, many = (
+            np.asarray(jax.vmap(lambda e, k, n=n: worse.importance_bound(e, key=k, num_draws=n))(x, keys))
+            for n in (1, 64)
+        )
+        assert first.mean() < many.mean() - 0.1
+        gap = many - density  # negative on average, by about half the variance of the weights over 64
+        assert abs(gap.mean()) < 5.2 * gap.std() / math.sqrt(EVENTS) + 0.1
 
 
 def test_beta_free_bits_and_active_units():
@@ -148,7 +151,7 @@ def test_sinkhorn_against_exact_transport():
     """In one dimension W2² is the mean square of the sorted differences; small ε comes near, from the debiased side."""
     rng = np.random.default_rng(10)
     a, b = rng.normal(size=5), 0.5 + rng.normal(size=5)
-    distance = SinkhornDistance(num_particles=6, epsilon=1e-3, num_iterations=400)
+    distance = SinkhornDistance(num_particles=6, epsilon=0.01, num_iterations=300)
 
     def event(places, order):
         table = np.zeros((6, 2))
@@ -160,14 +163,14 @@ def test_sinkhorn_against_exact_transport():
         first, second = event(a, [0, 1, 2, 3, 4]), event(b, [5, 3, 1, 0, 2])
         found, slopes = value(first, second)
         exact = np.mean((np.sort(a) - np.sort(b)) ** 2)
-        assert found == pytest.approx(exact, rel=2e-2)
+        assert found == pytest.approx(exact, rel=1e-3)
         alike, _ = value(first, event(a, [5, 2, 4, 1, 0]))
         assert abs(alike) < 1e-9
         for slope in slopes:
             assert np.all(np.isfinite(slope))
         # Moving all particles of the second event by δ changes W2² by 2δ(b̄ − ā).
         shift = jnp.tile(jnp.array([0.0, 1.0]), 6)
-        assert float(slopes[1] @ shift) == pytest.approx(2 * (b.mean() - a.mean()), rel=2e-2)
+        assert float(slopes[1] @ shift) == pytest.approx(2 * (b.mean() - a.mean()), rel=5e-3)
         heavier, _ = value(first, first.at[0].add(0.5))
         assert heavier > 0.25
         point = sinkhorn_cost(jnp.full((1, 1), 3.0), jnp.ones(1), jnp.ones(1), 0.1)

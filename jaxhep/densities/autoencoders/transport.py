@@ -69,7 +69,8 @@ class SinkhornDistance(AbstractReconstruction):
     squared. S is not negative, zero for equal sets in any order, and tends to the squared Wasserstein-2 distance for
     small ε (J. Feydy et al., arXiv:1810.08278): the loss of particle sets of J. Collins, arXiv:2109.10919.
 
-    **Arguments**: `num_particles`, static; `epsilon` ε in units of squared coordinates; `num_iterations`.
+    **Arguments**: `num_particles`, static; `epsilon` ε in units of squared coordinates; `num_iterations`, which should
+    exceed the largest squared distance over ε.
 
     >>> import jax.numpy as jnp
     >>> from jaxhep.densities.autoencoders import SinkhornDistance
@@ -80,8 +81,8 @@ class SinkhornDistance(AbstractReconstruction):
     """
 
     num_particles: int = eqx.field(static=True)
-    epsilon: Scalar = constant(converter=real, default=0.01)
-    num_iterations: int = eqx.field(static=True, default=50)
+    epsilon: Scalar = constant(converter=real, default=0.03)
+    num_iterations: int = eqx.field(static=True, default=100)
 
     def __call__(self, x: Float[Array, " dim"], y: Float[Array, " dim"]) -> Scalar:
         """S."""
