@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -284,6 +285,54 @@ def draw_curve(rows: Sequence[SamplingRow], *, ax: Any = None) -> Any:
     return one
 
 
+def page(rows: Sequence[SamplingRow], image: str) -> str:
+    """The page of the documentation, in Markdown, that shows the rows and the picture at `image`."""
+    adaptive = rows[0]
+    least = [r for r in rows if 0 < r.evaluations <= 10 and abs(r.excess) < 2 * r.excess_error]
+    best = min(least, key=lambda r: r.evaluations, default=None)
+    verdict = (
+        "No sampler with ten or fewer evaluations is within two standard errors of the adaptive solution."
+        if best is None
+        else f"The fewest evaluations within two standard errors of the adaptive solution: {best.name} with "
+        f"{best.evaluations:g}."
+    )
+    return f"""# How many evaluations a sample needs
+
+Flow matching on toy Z → ℓℓ events with six columns (transverse momenta and pseudorapidities of both leptons), and a
+mean flow taught by it. Distance: sliced Wasserstein-1 of standardised columns to unseen events; each sampler starts from
+the same noise. Made by
+
+```sh
+python -m jaxhep.studies.few_step_sampling docs
+```
+
+{HEADINGS}
+{chr(10).join(row.markdown() for row in rows)}
+
+![Distance against evaluations]({image})
+
+{verdict} The adaptive solution (Dormand–Prince, tolerance 1e-5) takes {adaptive.evaluations:.0f} evaluations on
+average. "Truth against truth" is the floor: the same distance between two samples of true events.
+"""
+
+
+def write_page(folder: str | Path, **options: Any) -> Path:
+    """Runs the study with the `options` of `few_step_sampling` and writes `few_step_sampling.md` and its picture into a
+    folder, the picture into `images`. **Returns** the path of the page."""
+    from ..plots import save_figure
+
+    target = Path(folder)
+    if not target.is_dir():
+        raise ValueError(f"there is no folder {target}; make it, or give docs")
+    rows = few_step_sampling(**options)
+    image = "images/few_step_sampling.png"
+    picture = draw_curve(rows).figure
+    save_figure(picture, (target / image).with_suffix(""), formats=("png",), overwrite=True, dpi=110)
+    written = target / "few_step_sampling.md"
+    written.write_text(page(rows, image))
+    return written
+
+
 def to_dicts(rows: Sequence[SamplingRow]) -> list[dict[str, Any]]:
     """The rows as JSON values."""
     return [asdict(row) for row in rows]
@@ -297,7 +346,14 @@ __all__ = [
     "draw_curve",
     "few_step_sampling",
     "lepton_pairs",
+    "page",
     "to_dicts",
     "train_student",
     "train_teacher",
+    "write_page",
 ]
+
+if __name__ == "__main__":
+    import sys
+
+    write_page(sys.argv[1] if len(sys.argv) > 1 else "docs", on_row=lambda row: sys.stdout.write(row.markdown() + "\n"))

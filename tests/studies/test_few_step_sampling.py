@@ -60,6 +60,10 @@ def test_rows_and_picture():
         study.SamplingRow("truth against truth", 0, 0.015, 0.001, -0.005, 0.001),
     ]
     assert rows[1].markdown() == "| mean flow | 1 | 30.00 ± 1.00 | +10.00 ± 1.00 |"
+    text = study.page(rows, "images/curve.png")
+    assert all(row.markdown() in text for row in rows)
+    assert "mean flow with 4" in text
+    assert "No sampler with ten or fewer" in study.page(rows[:2], "images/curve.png")
     ax = study.draw_curve(rows)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["adaptive ODE (97)", "truth against truth", "mean flow"]
