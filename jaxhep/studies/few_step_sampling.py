@@ -299,8 +299,8 @@ def page(rows: Sequence[SamplingRow], image: str) -> str:
     return f"""# How many evaluations a sample needs
 
 Flow matching on toy Z → ℓℓ events with six columns (transverse momenta and pseudorapidities of both leptons), and a
-mean flow taught by it. Distance: sliced Wasserstein-1 of standardised columns to unseen events; each sampler starts from
-the same noise. Made by
+mean flow taught by it. Distance: sliced Wasserstein-1 of standardised columns to unseen events; each sampler starts
+from the same noise. Made by
 
 ```sh
 python -m jaxhep.studies.few_step_sampling docs
