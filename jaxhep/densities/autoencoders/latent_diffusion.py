@@ -125,7 +125,7 @@ class LatentDiffusion(AbstractDensity):
     def sample_noise(self, key: Key) -> Noise:
         """Uniforms: `start` (latent_dim,) and `walk` (row, latent_dim)."""
         first, second = jax.random.split(key)
-        walk = uniforms(second, (self.sampler.num_normals, self.latent_dim))
+        walk = self.sampler.walk_noise(second, self.latent_dim)
         return {"start": uniforms(first, (self.latent_dim,)), "walk": walk}
 
     def sample(self, noise: Noise, condition: Condition = None) -> Float[Array, " dim"]:
