@@ -180,7 +180,9 @@ def _test(
     data_rows = jnp.pad(jnp.concatenate([jnp.ones((1, count), at_data.dtype), again]), ((0, 0), (weights.size, 0)))
     counts = jnp.concatenate([data_rows, jnp.pad(counts, ((0, 0), (0, count)))])
     rows = jnp.concatenate([jnp.broadcast_to(weights, (num_replicas + 1, weights.size)), rows])
-    values = jax.lax.map(lambda row: nplm_statistic(at_reference, both, *row, ridge), (rows, counts), batch_size=20)
+    values = jax.lax.map(
+        lambda row: nplm_statistic(at_reference, both, row[0], row[1], ridge), (rows, counts), batch_size=20
+    )
     toys = values[num_replicas + 1 :]
     error = jnp.std(values[1 : num_replicas + 1], ddof=1)
     return Metric(values[0], error, jnp.mean(toys), jnp.std(toys, ddof=1)), toys
