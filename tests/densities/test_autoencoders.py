@@ -186,7 +186,7 @@ class ExactDenoiser(eqx.Module):
     width: jnp.ndarray
 
     def __call__(self, z, condition=None, *, time):
-        gamma = self.schedule.ends[0] + (self.schedule.ends[1] - self.schedule.ends[0]) * time
+        gamma = self.schedule.limits[0] + (self.schedule.limits[1] - self.schedule.limits[0]) * time
         alpha2, sigma2 = jax.nn.sigmoid(-gamma), jax.nn.sigmoid(gamma)
         return jnp.sqrt(sigma2) / (alpha2 * self.width**2 + sigma2) * z
 
@@ -244,12 +244,12 @@ def test_the_shape_follows_the_squared_loss_and_all_else_the_loss():
         assert np.any(np.abs(np.asarray(square.schedule.shape - plain.schedule.shape)) > 1e-3)
         np.testing.assert_allclose(gradient.denoiser.width, plain.denoiser.width, rtol=1e-9)
         ends = eqx.filter_grad(lambda m: _ends_terms(m, x, noise))(model)
-        np.testing.assert_allclose(gradient.schedule.ends, plain.schedule.ends + ends.schedule.ends, rtol=1e-9)
+        np.testing.assert_allclose(gradient.schedule.limits, plain.schedule.limits + ends.schedule.limits, rtol=1e-9)
 
 
 def _ends_terms(model, x, noise):
     """Reconstruction and prior, written again."""
-    low, high = model.schedule.ends
+    low, high = model.schedule.limits
     seen = x + jnp.exp(low / 2) * jax.scipy.special.ndtri(noise["code"])
     alpha2, sigma2 = jax.nn.sigmoid(-high), jax.nn.sigmoid(high)
     return jnp.sum((x - seen) ** 2) + jnp.sum(alpha2 * x**2 + sigma2 - jnp.log(sigma2) - 1) / 2

@@ -140,7 +140,7 @@ def test_what_is_trained_is_declared(name):
     assert any(labels)
     paths = leaf_paths(model)
     trained = {p for p, label in zip(paths, labels, strict=True) if label}
-    assert all("parameters" in p or p in ("log_variance", "schedule.ends", "schedule.shape") for p in trained)
+    assert all("parameters" in p or p in ("log_variance", "schedule.limits", "schedule.shape") for p in trained)
     if name == "distillation":
         assert not any(p.startswith("teacher") for p in trained)
 

@@ -24,16 +24,16 @@ class LearnedSchedule(AbstractVariancePreserving):
     \(h(t)=t+\sum_ke^{a_k}\,\mathrm{sigmoid}(e^{b_k}(t-c_k))\), increasing for any numbers (in the manner of D. Kingma
     et al., arXiv:2107.00630, appendix H). The network of a path with a learned schedule sees the share of γ, not t.
 
-    **Arguments**: `ends` \((\gamma_\min,\gamma_\max)\), learned with the loss; `shape` (3, unit), the rows a, b, c, for
+    **Arguments**: `limits` \((\gamma_\min,\gamma_\max)\), learned with the loss; `shape` (3, unit), the rows a, b, c, for
     an optimiser of its own (label `schedule` of `LatentDiffusion.trainable`).
     """
 
-    ends: Float[Array, "2"] = learned()
+    limits: Float[Array, "2"] = learned()
     shape: Float[Array, "3 unit"] = learned()
     ends_clean: ClassVar[bool] = False
 
-    def __init__(self, ends: Array | None = None, shape: Array | None = None, num_units: int = 16):
-        self.ends = jnp.array([-13.3, 5.0]) if ends is None else ends
+    def __init__(self, limits: Array | None = None, shape: Array | None = None, num_units: int = 16):
+        self.limits = jnp.array([-13.3, 5.0]) if limits is None else limits
         if shape is None:
             centres = (jnp.arange(num_units) + 0.5) / num_units
             shape = jnp.stack([jnp.full(num_units, -5.0), jnp.full(num_units, 1.5), centres])
@@ -52,8 +52,8 @@ class LearnedSchedule(AbstractVariancePreserving):
     def gamma(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """γ(t) and its slope."""
         share, slope = jax.jvp(self.share, (t,), (jnp.ones_like(t),))
-        width = self.ends[1] - self.ends[0]
-        return self.ends[0] + width * share, width * slope
+        width = self.limits[1] - self.limits[0]
+        return self.limits[0] + width * share, width * slope
 
     def network_input(self, x: Float[Array, " dim"], t: Scalar) -> tuple[Float[Array, " dim"], Scalar]:
         """x and the share of γ."""
@@ -159,7 +159,7 @@ class LatentDiffusion(AbstractDensity):
         check_condition(condition, self.condition_dim)
         code = self.encoder(x, None)
         fixed_shape = eqx.tree_at(lambda m: m.schedule.shape, self, lax.stop_gradient(self.schedule.shape))
-        low, high = self.schedule.ends[0], self.schedule.ends[1]
+        low, high = self.schedule.limits[0], self.schedule.limits[1]
         seen = code + jnp.exp(low / 2) * normal(noise["code"])
         reconstruction = jnp.sum((x - self.decoder(seen, condition)) ** 2)
         alpha2, sigma2 = jax.nn.sigmoid(-high), jax.nn.sigmoid(high)
