@@ -24,8 +24,8 @@ class LearnedSchedule(AbstractVariancePreserving):
     \(h(t)=t+\sum_ke^{a_k}\,\mathrm{sigmoid}(e^{b_k}(t-c_k))\), increasing for any numbers (in the manner of D. Kingma
     et al., arXiv:2107.00630, appendix H). The network of a path with a learned schedule sees the share of γ, not t.
 
-    **Arguments**: `limits` \((\gamma_\min,\gamma_\max)\), learned with the loss; `shape` (3, unit), the rows a, b, c, for
-    an optimiser of its own (label `schedule` of `LatentDiffusion.trainable`).
+    **Arguments**: `limits` \((\gamma_\min,\gamma_\max)\), learned with the loss; `shape` (3, unit), the rows a, b, c,
+    for an optimiser of its own (label `schedule` of `LatentDiffusion.trainable`).
     """
 
     limits: Float[Array, "2"] = learned()
