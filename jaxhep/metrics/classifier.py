@@ -170,8 +170,36 @@ def fit_classifier(
     weights: Float[Array, " event"],
     *,
     key: Key,
+    width: int = 64,
+    epochs: int = 20,
 ) -> Scorer:
-    raise NotImplementedError
+    r"""A small network that tells label 1 from label 0, fitted by the weighted cross-entropy.
+
+    Two hidden layers on standardised columns, Adam, a fifth of the events held out to stop early. A ratio of densities
+    is \(e^\mathrm{score}\) where it is well trained; for the two-sample test that does not matter.
+
+    **Arguments**: as `cross_fitted_scores` calls it; `width` of the layers, `epochs` at most.
+
+    **Returns** a function from events (event, column) to logits (event,).
+    """
+    from ..networks import make_network
+    from ..training import Dataset, TrainingSettings, fit
+
+    table = np.asarray(events)
+    mean, spread = table.mean(axis=0), table.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    network = make_network("mlp", in_size=table.shape[1], out_size=1, width=width, depth=2, key=key)
+    settings = TrainingSettings(batch_size=256, epochs=epochs, learning_rate=2e-3, patience=3)
+    data = Dataset({"x": (table - mean) / spread, "label": np.asarray(labels)}, np.asarray(weights))
+    model = fit(network, cross_entropy, data, key=key, settings=settings, validation=0.2).model
+    run = jax.jit(lambda held: jax.vmap(model)((held - mean) / spread)[:, 0])
+    return lambda held: run(held)
+
+
+def cross_entropy(model: Any, event: Any, key: Key) -> Array:
+    """The logistic loss of one event with columns `x` and `label`."""
+    logit = model(event["x"])[0]
+    return jax.nn.softplus(logit) - event["label"] * logit
 
 
 __all__ = ["cross_fitted_scores", "fit_classifier", "roc_area", "two_sample_test"]

@@ -125,8 +125,8 @@ def tarp(
     check_replicas(num_replicas)
     if references is not None and references.shape != truth.shape:
         raise ValueError(f"references must have shape {truth.shape}, one an event, got {references.shape}")
-    *curve, u = _tarp(truth, samples, mass, key, references, num_levels, num_replicas)
-    return Coverage(*curve, kolmogorov_smirnov(u, weights))
+    levels, curve, error, distance, u = _tarp(truth, samples, mass, key, references, num_levels, num_replicas)
+    return Coverage(levels, curve, error, distance, kolmogorov_smirnov(u, weights))
 
 
 @partial(jax.jit, static_argnames=("num_levels", "num_replicas"))

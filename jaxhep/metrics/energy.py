@@ -78,7 +78,7 @@ def unbiased_mmd(
     p_rows, q_rows = with_replicas(key, p, q, num_replicas)
 
     def within(points: Array, masses: Array) -> Array:
-        own = jax.lax.map(lambda one: kernel(one[None], one[None])[0, 0], points)
+        own = jax.vmap(lambda one: kernel(one[None], one[None])[0, 0])(points)
         pairs = quadratic_form(kernel, points, points, masses, masses) - masses**2 @ own
         # The floor's rows sum to zero; their expectation is zero without this factor.
         total = jnp.sum(masses, axis=1) ** 2
@@ -96,9 +96,9 @@ def _gaussian(x: Array, y: Array, p: Array, q: Array, key: Key, width: Any, num_
     return unbiased_mmd(kernel, x, y, p, q, key, num_replicas)
 
 
-@partial(jax.jit, static_argnames=("scale", "num_replicas"))
-def _polynomial(x: Array, y: Array, p: Array, q: Array, key: Key, scale: bool, num_replicas: int) -> Metric:
-    x, y = scaled_features(x, y) if scale else (x, y)
+@partial(jax.jit, static_argnames="num_replicas")
+def _polynomial(x: Array, y: Array, p: Array, q: Array, key: Key, scale: Any, num_replicas: int) -> Metric:
+    x, y = scaled_features(x, y, scale)
     return unbiased_mmd(partial(polynomial_kernel, degree=4), x, y, p, q, key, num_replicas)
 
 
@@ -173,10 +173,10 @@ def kernel_physics_distance(
     return _polynomial(x, y, p, q, key, scale, num_replicas)
 
 
-def scaled_features(x: Array, y: Array) -> tuple[Array, Array]:
-    """Both samples divided, column by column, by the largest absolute value in x."""
+def scaled_features(x: Array, y: Array, scale: Any) -> tuple[Array, Array]:
+    """Both samples divided, column by column, by the largest absolute value in x, where `scale` is true."""
     largest = jnp.max(jnp.abs(x), axis=0)
-    largest = jnp.where(largest > 0, largest, 1.0)
+    largest = jnp.where((largest > 0) & scale, largest, 1.0)
     return x / largest, y / largest
 
 

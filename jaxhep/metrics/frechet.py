@@ -1,6 +1,7 @@
 """Fréchet distance of Gaussians fitted to features: FPD."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -104,12 +105,12 @@ def frechet_physics_distance(
     return _physics_distance(x, y, p, q, key, scale, num_replicas)
 
 
-@partial(jax.jit, static_argnames=("scale", "num_replicas"))
+@partial(jax.jit, static_argnames="num_replicas")
 def _physics_distance(
-    x: Array, y: Array, x_weights: Array, y_weights: Array, key: Key, scale: bool, num_replicas: int
+    x: Array, y: Array, x_weights: Array, y_weights: Array, key: Key, scale: Any, num_replicas: int
 ) -> Metric:
     p, q = normalised(x_weights), normalised(y_weights)
-    x, y = scaled_features(x, y) if scale else (x, y)
+    x, y = scaled_features(x, y, scale)
     keys, count = jax.random.split(key, 5), x.shape[0]
     points = jnp.concatenate([x, y])
     p, q = jnp.pad(p, (0, y.shape[0])), jnp.pad(q, (count, 0))

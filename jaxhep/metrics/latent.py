@@ -55,9 +55,7 @@ def _chi_square_cdf(latent: Array) -> Array:
     return gammainc(latent.shape[1] / 2, jnp.sum(latent**2, axis=1) / 2)
 
 
-def kolmogorov_smirnov(
-    uniform: Float[Array, " event"], weights: Float[Array, " event"] | None = None
-) -> GoodnessOfFit:
+def kolmogorov_smirnov(uniform: Float[Array, " event"], weights: Float[Array, " event"] | None = None) -> GoodnessOfFit:
     r"""The Kolmogorov–Smirnov test of weighted numbers against U(0,1).
 
     \(D=\sup_u|F(u)-u|\) with the weighted distribution function. p is that of

@@ -83,7 +83,9 @@ def nplm_statistic(
         # No LAPACK in batches (see jaxhep.inference.positive_definite); conjugate gradients, scaled to unit diagonal.
         scale = 1 / jnp.sqrt(jnp.diagonal(hessian))
         matrix = hessian * scale[:, None] * scale
-        move = -scale * jax.scipy.sparse.linalg.cg(lambda v: matrix @ v, scale * gradient, maxiter=2 * theta.shape[0])[0]
+        move = (
+            -scale * jax.scipy.sparse.linalg.cg(lambda v: matrix @ v, scale * gradient, maxiter=2 * theta.shape[0])[0]
+        )
         lengths = 0.5 ** jnp.arange(12)
         tried = jax.vmap(lambda s: value(theta + s * move)[0])(lengths)
         best = jnp.nanargmin(jnp.where(jnp.isfinite(tried), tried, jnp.inf))
@@ -95,9 +97,7 @@ def nplm_statistic(
     start = jnp.zeros(reference_features.shape[1], reference_features.dtype)
     small = jnp.asarray(jnp.finfo(start.dtype).eps, start.dtype) * 10
     first = (start, value(start)[0], jnp.zeros((), int), jnp.asarray(jnp.inf, start.dtype))
-    theta, *_ = jax.lax.while_loop(
-        lambda s: (s[2] < _ITERATIONS) & (s[3] > small * (1 + jnp.abs(s[1]))), step, first
-    )
+    theta, *_ = jax.lax.while_loop(lambda s: (s[2] < _ITERATIONS) & (s[3] > small * (1 + jnp.abs(s[1]))), step, first)
     return -2 * value(theta)[1]
 
 
@@ -134,8 +134,8 @@ def new_physics_test(
 
     >>> import jax
     >>> from jaxhep.metrics import new_physics_test
-    >>> x = jax.random.normal(jax.random.key(0), (600, 1))
-    >>> new_physics_test(x[:500], x[500:], key=jax.random.key(1), num_toys=20).toys.shape
+    >>> x, constant = jax.numpy.zeros((9, 1)), lambda events: jax.numpy.ones((len(events), 1))
+    >>> new_physics_test(x, x, key=jax.random.key(1), features=constant, num_toys=20).toys.shape
     (20,)
     """
     given = check_sample("reference", reference, reference_weights, columns=True)
@@ -181,7 +181,7 @@ def _test(
     counts = jnp.concatenate([data_rows, jnp.pad(counts, ((0, 0), (0, count)))])
     rows = jnp.concatenate([jnp.broadcast_to(weights, (num_replicas + 1, weights.size)), rows])
     values = jax.lax.map(
-        lambda row: nplm_statistic(at_reference, both, *row, ridge), (rows, counts), batch_size=20
+        lambda row: nplm_statistic(at_reference, both, row[0], row[1], ridge), (rows, counts), batch_size=20
     )
     toys = values[num_replicas + 1 :]
     error = jnp.std(values[1 : num_replicas + 1], ddof=1)

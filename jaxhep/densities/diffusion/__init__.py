@@ -3,14 +3,15 @@
 from .bridge import SchroedingerBridge
 from .density import Diffusion
 from .mean_flow import Distillation, MeanFlow
-from .pairing import PairedLoss, entropic_pairing, entropic_plan, exact_pairing, transport_cost
-from .paths import EDM, AbstractPath, FlowMatching, VariancePreserving
+from .pairing import PairedLoss, StratifiedLoss, entropic_pairing, entropic_plan, exact_pairing, transport_cost
+from .paths import EDM, AbstractPath, AbstractVariancePreserving, FlowMatching, VariancePreserving
 from .samplers import AbstractSampler, AdaptiveODE, DPMSolver, EulerMaruyama, Heun
 
 __all__ = [
     "EDM",
     "AbstractPath",
     "AbstractSampler",
+    "AbstractVariancePreserving",
     "AdaptiveODE",
     "DPMSolver",
     "Diffusion",
@@ -21,6 +22,7 @@ __all__ = [
     "MeanFlow",
     "PairedLoss",
     "SchroedingerBridge",
+    "StratifiedLoss",
     "VariancePreserving",
     "entropic_pairing",
     "entropic_plan",

@@ -31,6 +31,7 @@ class SchroedingerBridge(AbstractDensity):
     Only for the coupling of the Schrödinger bridge does the walk keep the joint distribution of its two ends: for
     normals of widths \(s_0,s_1\) that is the covariance
     \(\tfrac12(\sqrt{4s_0^2s_1^2+\varepsilon^2}-\varepsilon)\) (C. Bunne et al., arXiv:2202.05722, eq. 4).
+    The covariance is kept exactly for any number of steps N, the variance of the end up to O(ln N/N).
 
     **Arguments**: `network` as for `Diffusion`; `dim`, `condition_dim`; `diffusion` ε; `num_steps`, one evaluation
     each; `start`.

@@ -90,7 +90,7 @@ class Diffusion(AbstractTractableDensity):
     def sample_noise(self, key: Key) -> Noise:
         """Uniforms: `start` (dim,) and `walk` (row, dim), as many rows as the sampler needs."""
         first, second = jax.random.split(key)
-        return {"start": uniforms(first, (self.dim,)), "walk": uniforms(second, (self.sampler.num_normals, self.dim))}
+        return {"start": uniforms(first, (self.dim,)), "walk": self.sampler.walk_noise(second, self.dim)}
 
     def sample(self, noise: Noise, condition: Condition = None) -> Float[Array, " dim"]:
         """The end of the sampler's way from normal noise of the path's width."""

@@ -7,11 +7,11 @@ make a Schrödinger bridge of bridge matching (arXiv:2307.03672). Two traps:
   does not, come out biased. So noise is exchanged between events of **equal condition** only; with a continuous
   condition no two are equal, and nothing is exchanged.
 - With event weights that depend on x, exchanging makes the **weighted** noise no longer normal. An entropic plan whose
-  rows have the weights as their sums keeps it normal; a permutation does not, and refuses weights.
+  rows have the weights as their sums keeps it normal; a permutation is for events without weights.
 """
 
 import dataclasses
-from typing import Any, Literal, final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def exact_pairing(cost: Float[Array, "event event"]) -> Int[Array, " event"]:
     [1, 0]
     """
 
-    def assign(table: np.ndarray) -> np.ndarray:
+    def assign(table: Any) -> np.ndarray:
         from scipy.optimize import linear_sum_assignment
 
         return linear_sum_assignment(np.asarray(table, float))[1].astype(np.int32)
@@ -115,7 +115,7 @@ class PairedLoss:
     'entropic'
     """
 
-    method: Literal["exact", "entropic"] = "exact"
+    method: str = "exact"
     epsilon: float = 0.05
     conditional: bool = False
     x: str = "x"
@@ -154,4 +154,33 @@ class PairedLoss:
         return entropic_pairing(key, entropic_plan(cost, self.epsilon, masses, self.num_iterations))
 
 
-__all__ = ["PairedLoss", "entropic_pairing", "entropic_plan", "exact_pairing", "transport_cost"]
+@final
+@dataclasses.dataclass(frozen=True)
+class StratifiedLoss:
+    r"""The weighted loss of a batch whose times are spread evenly, \(t_i=(u+i/N)\bmod1\); a `batch_loss` for `fit`.
+
+    Each time is still U(0,1), and independent of its event, while the noise of the batch's mean falls (D. Kingma et
+    al., arXiv:2107.00630, appendix I.1). For densities whose `loss_noise` is a dict with the uniform `time`.
+
+    **Arguments**: columns of the data, as for `jaxhep.training.density_loss`.
+    """
+
+    conditional: bool = False
+    x: str = "x"
+    condition: str = "c"
+
+    def __call__(self, model: Any, batch: Any, weights: Array, key: Key) -> Scalar:
+        """Σ w ℓ with even times."""
+        x = batch[self.x]
+        condition = batch[self.condition] if self.conditional else None
+        count = x.shape[0]
+        noise = jax.vmap(model.loss_noise)(jax.random.split(key, count))
+        u = noise["time"]
+        times = (u[0] + jnp.arange(count, dtype=u.dtype) / count) % 1
+        tiny = jnp.finfo(u.dtype).eps
+        noise = noise | {"time": jnp.clip(times, tiny, 1 - tiny)}
+        losses = jax.vmap(model.loss, in_axes=(0, None if condition is None else 0, 0))(x, condition, noise)
+        return jnp.sum(weights * losses)
+
+
+__all__ = ["PairedLoss", "StratifiedLoss", "entropic_pairing", "entropic_plan", "exact_pairing", "transport_cost"]

@@ -141,33 +141,26 @@ class EDM(AbstractPath):
         return skip * x + out * output, t / total * x - self.sigma_data / jnp.sqrt(total) * output
 
 
-@final
-class VariancePreserving(AbstractPath):
-    r"""The path \(\alpha^2=\mathrm{sigmoid}(-\gamma)\), \(\sigma^2=\mathrm{sigmoid}(\gamma)\) with γ linear in time; the
-    network gives ε̂.
+class AbstractVariancePreserving(AbstractPath):
+    r"""The path \(\alpha^2=\mathrm{sigmoid}(-\gamma)\), \(\sigma^2=\mathrm{sigmoid}(\gamma)\); the network gives ε̂.
 
-    The loss \(\tfrac12\dot\gamma|\hat\varepsilon-\varepsilon|^2\) is the bound on the log-likelihood (D. Kingma et al.,
-    arXiv:2107.00630, eq. 17); −γ is the logarithm of the signal-to-noise ratio.
-
-    **Arguments**: `gamma_min` and `gamma_max`, γ at t = 0 and 1.
+    −γ is the logarithm of the signal-to-noise ratio; time runs from 0 to 1. The loss
+    \(\tfrac12\dot\gamma|\hat\varepsilon-\varepsilon|^2\) is the bound on the log-likelihood (D. Kingma et al.,
+    arXiv:2107.00630, eq. 17).
     """
 
-    gamma_min: Scalar = constant(converter=real, default=-13.3)
-    gamma_max: Scalar = constant(converter=real, default=5.0)
-    ends_clean: ClassVar[bool] = False
-
-    def gamma(self, t: Scalar) -> Scalar:
-        """γ(t)."""
-        return self.gamma_min + (self.gamma_max - self.gamma_min) * t
+    @abc.abstractmethod
+    def gamma(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        """γ and dγ/dt."""
 
     def levels(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """The square roots of sigmoid(∓γ)."""
-        gamma = self.gamma(t)
+        gamma, _ = self.gamma(t)
         return jnp.sqrt(jax.nn.sigmoid(-gamma)), jnp.sqrt(jax.nn.sigmoid(gamma))
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """∓ασ/2 times σ or α, times dγ/dt."""
-        (alpha, sigma), slope = self.levels(t), self.gamma_max - self.gamma_min
+        (alpha, sigma), (_, slope) = self.levels(t), self.gamma(t)
         return -alpha * sigma**2 * slope / 2, sigma * alpha**2 * slope / 2
 
     def training_time(self, u: Scalar) -> Scalar:
@@ -175,12 +168,8 @@ class VariancePreserving(AbstractPath):
         return u
 
     def grid(self, num_points: int) -> Float[Array, " point"]:
-        """Even in t, and so in ln(α/σ)."""
-        return 1 - jnp.arange(num_points, dtype=self.gamma_min.dtype) / max(num_points - 1, 1)
-
-    def network_input(self, x: Float[Array, " dim"], t: Scalar) -> tuple[Float[Array, " dim"], Scalar]:
-        """x and t."""
-        return x, t
+        """Even in t."""
+        return 1 - jnp.arange(num_points, dtype=float) / max(num_points - 1, 1)
 
     def target(self, x: Float[Array, " dim"], eps: Float[Array, " dim"], t: Scalar) -> Float[Array, " dim"]:
         """ε."""
@@ -195,7 +184,28 @@ class VariancePreserving(AbstractPath):
 
     def loss_weight(self, t: Scalar) -> Scalar:
         """γ̇/2."""
-        return (self.gamma_max - self.gamma_min) / 2 * jnp.ones_like(t)
+        return self.gamma(t)[1] / 2
+
+
+@final
+class VariancePreserving(AbstractVariancePreserving):
+    """`AbstractVariancePreserving` with γ linear in time, so that the grid is even in ln(α/σ).
+
+    **Arguments**: `gamma_min` and `gamma_max`, γ at t = 0 and 1.
+    """
+
+    gamma_min: Scalar = constant(converter=real, default=-13.3)
+    gamma_max: Scalar = constant(converter=real, default=5.0)
+    ends_clean: ClassVar[bool] = False
+
+    def gamma(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        """γ(t) and its slope."""
+        slope = self.gamma_max - self.gamma_min
+        return self.gamma_min + slope * t, slope * jnp.ones_like(t)
+
+    def network_input(self, x: Float[Array, " dim"], t: Scalar) -> tuple[Float[Array, " dim"], Scalar]:
+        """x and t."""
+        return x, t
 
 
 @final
@@ -238,4 +248,4 @@ class FlowMatching(AbstractPath):
         return x - t * output, x + (1 - t) * output
 
 
-__all__ = ["EDM", "AbstractPath", "FlowMatching", "VariancePreserving", "real"]
+__all__ = ["EDM", "AbstractPath", "AbstractVariancePreserving", "FlowMatching", "VariancePreserving", "real"]

@@ -4,8 +4,10 @@ import abc
 from collections.abc import Callable
 
 import equinox as eqx
+import jax.numpy as jnp
 
-from ...._types import Array, Float, Scalar
+from ...._types import Array, Float, Key, Scalar
+from ....noise import uniforms
 from ..paths import AbstractPath
 
 Field = Callable[[Array, Array], tuple[Array, Array]]
@@ -29,7 +31,7 @@ class AbstractSampler(eqx.Module):
         start: Float[Array, " dim"],
         normals: Float[Array, "step dim"] | None = None,
     ) -> Float[Array, " dim"]:
-        """The event at the end of the way that begins at `start`; `normals` are those of a random walk, if it is one."""
+        """The event at the end of the way that begins at `start`; `normals` are those of a random walk, if any."""
 
     @abc.abstractmethod
     def num_evaluations(self, path: AbstractPath) -> int | None:
@@ -39,6 +41,10 @@ class AbstractSampler(eqx.Module):
     def num_normals(self) -> int:
         """Rows of standard normals that one event needs on the way."""
         return 0
+
+    def walk_noise(self, key: Key, dim: int) -> Float[Array, "step dim"]:
+        """Uniforms of `num_normals` rows; none for a sampler without a random walk."""
+        return uniforms(key, (self.num_normals, dim)) if self.num_normals else jnp.zeros((0, dim))
 
     def times(self, path: AbstractPath) -> Float[Array, " point"]:
         """The grid: `num_steps` steps, of which the last one is x̂ on a path that does not end clean."""

@@ -5,8 +5,8 @@ from typing import final
 import equinox as eqx
 
 from ...._types import Array, Float, Scalar
-from ..paths import AbstractPath, real
 from ....training import constant
+from ..paths import AbstractPath, real
 from ._base import AbstractSampler, Field, velocity
 
 

@@ -18,7 +18,7 @@ class DPMSolver(AbstractSampler):
     With \(\lambda=\ln(\alpha/\sigma)\), \(h_i=\lambda_i-\lambda_{i-1}\), \(q=h_i/2h_{i-1}\):
     \(x_i=\tfrac{\sigma_i}{\sigma_{i-1}}x_{i-1}+(\alpha_i-\alpha_{i-1}\tfrac{\sigma_i}{\sigma_{i-1}})
     [(1+q)\hat x_{i-1}-q\hat x_{i-2}]\). The first step has q = 0, as have steps from pure noise and to clean data,
-    whose h is infinite.
+    whose h is infinite: on `FlowMatching`, which begins and ends so, the order measured falls to about 1.8.
 
     **Arguments**: `num_steps` N, the number of evaluations; `denoise`.
     """

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ...._types import Array, Float, Scalar
-from ..paths import AbstractPath, real
 from ....training import constant
+from ..paths import AbstractPath, real
 from ._base import AbstractSampler, Field, check_steps
 
 
