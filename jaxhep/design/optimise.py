@@ -1,0 +1,362 @@
+"""Gradient descent on designs: restarts side by side, budgets, a test for the end, and a state that can be resumed."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array, Key, Noise
+from ..expectation import mean
+from .evaluation import Measured, compare, evaluate
+from .lagrangian import FEASIBLE, feasible, penalty, updated, violation
+from .problem import Problem
+from .result import DesignResult, Spent
+from .state import CheckpointError, fingerprint, load, save
+from .variables import Values
+
+_BLOCKS = 8
+_FINAL, _CHECK = 0x7FFFFFFF, 0x7FFFFFFE
+"""Numbers of the keys of the reported values and of the tests for the end; steps count from 0."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to optimise.
+
+    Arguments:
+        num_steps: at most; rounded up to a multiple of `check_every`.
+        batch_size: events of one step, the same for all restarts; at least 2.
+        learning_rate: of Adam in the free coordinates u, falling along a cosine to a fiftieth.
+        restarts: starts; the first is the given design, the others are random.
+        check_every: steps between two tests for the end (and two updates of the multipliers, and two checkpoints).
+        check_size: events of a test.
+        num_sigma: a gain below so many standard errors counts as none.
+        min_gain: a gain below this counts as none, whatever its error.
+        patience: so many tests without a gain, in a row and in every restart, end the optimisation.
+        final_events: events of each reported number, on fresh noise.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    num_steps: int = 400
+    batch_size: int = 1024
+    learning_rate: float = 0.05
+    restarts: int = 1
+    check_every: int = 25
+    check_size: int = 1024
+    num_sigma: float = 2.0
+    min_gain: float = 0.0
+    patience: int = 2
+    final_events: int = 16_384
+
+    def __post_init__(self) -> None:
+        least = {"num_steps": 1, "batch_size": 2, "restarts": 1, "check_every": 1, "check_size": 2, "patience": 1}
+        for name, bound in (least | {"final_events": 2}).items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+
+class Progress(NamedTuple):
+    """What the progress callback is told after each chunk of steps."""
+
+    step: int
+    num_steps: int
+    objective: float
+    error: float
+    violation: float
+
+
+class _State(NamedTuple):
+    """Of all restarts (leading axis), but for the counters."""
+
+    internal: Array
+    optimiser: Any
+    multipliers: Array
+    stiffness: Array
+    checked: Array
+    worst: Array
+    calm: Array
+    step: Array
+
+
+class _Record(NamedTuple):
+    """Of each step and restart."""
+
+    theta: Array
+    objective: Array
+    error: Array
+    gradient_norm: Array
+    signal_to_noise: Array
+    excess: Array
+
+
+def _value(
+    problem: Problem, blocks: Array, internal: Array, noise: Noise, multipliers: Array, stiffness: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Augmented objective of one restart; `blocks` are copies of `internal`, one for each block of the batch, so that
+    one backward pass gives the gradient of every block, and so its error."""
+    designs = jax.vmap(problem.space.external)(blocks)
+    statistics, weights = jax.vmap(lambda d, part: jax.vmap(lambda u: problem.event(d, u))(part))(designs, noise)
+    means = jnp.mean(jax.vmap(lambda s, w: mean(s, w).value)(statistics, weights), axis=0)
+    design = problem.space.external(internal)
+    share = jnp.asarray(problem.weights, means.dtype)
+
+    def total(at: Array) -> Array:
+        return share @ problem.objectives(at, design)
+
+    value = total(means)
+    fixed = jax.lax.stop_gradient(means)
+    slope = jax.lax.stop_gradient(jax.grad(total)(fixed))
+    spread = jax.lax.stop_gradient(weights * ((statistics - fixed) @ slope))
+    error = jnp.sqrt(jnp.sum(spread**2)) / jax.lax.stop_gradient(jnp.sum(weights))
+    excess = problem.excess(design)
+    return value + penalty(problem, excess, multipliers, stiffness), (value, error, excess)
+
+
+def _gain(problem: Problem, before: Array, after: Array, noise: Noise) -> tuple[Array, Array, Array]:
+    """L(before) − L(after) on the same noise, its error, and L(after)."""
+
+    def both(x: Noise) -> tuple[Array, Array]:
+        return problem.event(problem.space.external(before), x)[0], problem.event(problem.space.external(after), x)[0]
+
+    first, second = jax.vmap(both)(noise)
+    share = jnp.asarray(problem.weights, first.dtype)
+    values, spread = [], jnp.zeros(first.shape[0])
+    for sign, rows, u in ((1, first, before), (-1, second, after)):
+        design, centre = problem.space.external(u), jnp.mean(rows, axis=0)
+        value, slope = jax.value_and_grad(lambda at, design=design: share @ problem.objectives(at, design))(centre)
+        values.append(value)
+        spread = spread + sign * ((rows - centre) @ slope)
+    return values[0] - values[1], jnp.sqrt(jnp.sum(spread**2)) / first.shape[0], values[1]
+
+
+def _optimiser(settings: Settings) -> Any:
+    import optax
+
+    return optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.num_steps, alpha=0.02))
+
+
+@partial(jax.jit, static_argnames=("problem", "settings"))
+def _chunk(problem: Problem, settings: Settings, state: _State, key: Key) -> tuple[_State, _Record, Array]:
+    """`check_every` steps of all restarts, the new multipliers, and the test for the end."""
+    optimiser = _optimiser(settings)
+    blocks = _BLOCKS if settings.batch_size % _BLOCKS == 0 and settings.batch_size >= 8 * _BLOCKS else 1
+
+    def step(carry: tuple, _: None) -> tuple[tuple, _Record]:
+        internal, inner, number = carry
+        noise = problem.draw(jax.random.fold_in(key, number), settings.batch_size)
+        noise = jax.tree.map(lambda x: x.reshape(blocks, -1, *x.shape[1:]), noise)
+
+        def one(u: Array, inside: Any, multipliers: Array, stiffness: Array) -> tuple[Array, Any, _Record]:
+            copies = jnp.broadcast_to(u, (blocks, u.size))
+            function = jax.value_and_grad(partial(_value, problem), argnums=(0, 1), has_aux=True)
+            (_, (value, error, excess)), (parts, direct) = function(copies, u, noise, multipliers, stiffness)
+            gradient = jnp.sum(parts, axis=0) + direct
+            norm = jnp.sqrt(jnp.sum(gradient**2))
+            scatter = jnp.sum((blocks * parts - jnp.sum(parts, axis=0)) ** 2) / max(blocks * (blocks - 1), 1)
+            ratio = norm / jnp.sqrt(scatter) if blocks > 1 else jnp.full_like(norm, jnp.nan)
+            change, inside = optimiser.update(gradient, inside, u)
+            theta = problem.space.flatten(problem.space.external(u))
+            return u + change, inside, _Record(theta, value, error, norm, ratio, excess)
+
+        internal, inner, record = jax.vmap(one)(internal, inner, state.multipliers, state.stiffness)
+        return (internal, inner, number + 1), record
+
+    begin = (state.internal, state.optimiser, state.step)
+    (internal, inner, number), records = jax.lax.scan(step, begin, None, length=settings.check_every)
+    excess = jax.vmap(lambda u: problem.excess(problem.space.external(u)))(internal)
+    missed = jax.vmap(partial(violation, problem))(excess)
+    worst = jnp.max(missed, axis=1, initial=0.0)
+    multipliers = jax.vmap(partial(updated, problem))(excess, state.multipliers, state.stiffness)
+    # Stiffer where a budget is missed and does not come nearer.
+    stiffness = jnp.where((worst > FEASIBLE) & (worst > state.worst / 2), 2 * state.stiffness, state.stiffness)
+
+    fresh = problem.draw(jax.random.fold_in(jax.random.fold_in(key, _CHECK), number), settings.check_size)
+    gain, error, value = jax.vmap(lambda a, b: _gain(problem, a, b, fresh))(state.checked, internal)
+    settled = (gain <= jnp.maximum(settings.num_sigma * error, settings.min_gain)) & (worst <= FEASIBLE)
+    calm = jnp.where(jnp.all(settled), state.calm + 1, 0)
+    new = _State(internal, inner, multipliers, stiffness, internal, worst, calm, number)
+    return new, records, jnp.stack([value, error])
+
+
+def _starts(problem: Problem, key: Key, settings: Settings, start: Values | None) -> list[dict[str, np.ndarray]]:
+    given = problem.space.start | {k: np.asarray(v, np.float64) for k, v in (start or {}).items()}
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    designs = [given] + [problem.space.random(rng) for _ in range(settings.restarts - 1)]
+    return [feasible(problem, design) for design in designs]
+
+
+def optimise(
+    problem: Problem,
+    key: Key,
+    settings: Settings | None = None,
+    *,
+    start: Values | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> DesignResult:
+    """Minimises the objective of a design by gradients, under its budgets.
+
+    Every step draws fresh noise, the same for all restarts; every reported number and every test for the end has noise
+    of its own. The best restart is chosen on one sample and measured on another, so that the choice does not flatter it.
+
+    Arguments:
+        problem: what is minimised.
+        key: decides all noise and the random starts: the same key gives the same trajectory, bit for bit.
+        settings: see `Settings`.
+        start: where to begin instead of at the variables' own values.
+        checkpoint: a file for the state, written after every `check_every` steps.
+        resume: go on from the checkpoint; the trajectory is that of a run without interruption.
+        on_progress: called with a `Progress` after every `check_every` steps.
+
+    Returns:
+        `DesignResult`.
+
+    Raises:
+        InfeasibleError: no design meets the budgets.
+        CheckpointError: the checkpoint exists and `resume` is off, or it is of another problem, or damaged.
+        FloatingPointError: the objective or its gradient is no finite number.
+
+    >>> import jax
+    >>> from jaxhep.design import Problem, Settings, Variable
+    >>> from jaxhep.noise import uniforms
+    >>> problem = Problem([Variable("x", 2.0)], lambda design, u: (design["x"] - u) ** 2, lambda k: uniforms(k, ()))
+    >>> result = optimise(problem, jax.random.key(0), Settings(num_steps=200, batch_size=256, learning_rate=0.1))
+    >>> abs(float(result.design["x"]) - 0.5) < 0.05
+    True
+    """
+    settings = Settings() if settings is None else settings
+    if checkpoint is not None and checkpoint.exists() and not resume:
+        raise CheckpointError(f"{checkpoint} exists; go on from it with resume=True, or choose another file")
+    begin = time.perf_counter()
+    starts = _starts(problem, key, settings, start)
+    space = problem.space
+    internal = jnp.stack([space.internal(design) for design in starts])
+    mark = fingerprint(_describe(problem, key, settings, starts, str(internal.dtype)))
+    first = evaluate(problem, starts[0], jax.random.fold_in(key, _FINAL - 2), settings.check_size)
+    scale = max(abs(first.value), first.error, 1e-30)
+    count = len(problem.budgets)
+    state = _State(
+        internal,
+        jax.vmap(_optimiser(settings).init)(internal),
+        jnp.zeros((settings.restarts, count), internal.dtype),
+        jnp.full(settings.restarts, 10 * scale, internal.dtype),
+        internal,
+        jnp.full(settings.restarts, jnp.inf, internal.dtype),
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), jnp.uint32),
+    )
+    shape = (0, settings.restarts)
+    empty = np.zeros(shape)
+    record = _Record(np.zeros((*shape, space.size)), empty, empty, empty, empty, np.zeros((*shape, count)))  # type: ignore[arg-type]
+    if resume and checkpoint is not None:
+        state, record = load(checkpoint, (state, record), mark)
+        state = jax.tree.map(jnp.asarray, state)
+    total = -(-settings.num_steps // settings.check_every) * settings.check_every
+    reason = f"the last of {total} steps"
+    try:
+        while int(state.step) < total:
+            if int(state.calm) >= settings.patience:
+                reason = f"no gain above {settings.num_sigma:g} standard errors in {settings.patience} tests"
+                break
+            state, steps, tested = _chunk(problem, settings, state, key)
+            record = jax.tree.map(lambda old, new: np.concatenate([old, np.asarray(new)]), record, steps)
+            _check_finite(space.labels, record, steps)
+            if checkpoint is not None:
+                save(checkpoint, (state, record), mark)
+            if on_progress is not None:
+                best = int(np.argmin(np.asarray(tested[0])))
+                on_progress(
+                    Progress(int(state.step), total, float(tested[0, best]), float(tested[1, best]),
+                             float(state.worst[best]))
+                )  # fmt: skip
+    except KeyboardInterrupt as interrupt:
+        if checkpoint is not None:
+            interrupt.add_note(f"{int(state.step)} of {total} steps are in {checkpoint}; go on from it with resume")
+        raise
+    return _finish(problem, key, settings, starts, state, record, reason, time.perf_counter() - begin)
+
+
+def _describe(
+    problem: Problem, key: Key, settings: Settings, starts: Sequence[Values], dtype: str
+) -> dict[str, Any]:
+    return {
+        "labels": problem.space.labels,
+        "objectives": problem.objective_names,
+        "weights": problem.weights.tolist(),
+        "budgets": [[b.name, b.limit, b.exact] for b in problem.budgets],
+        "settings": asdict(settings),
+        "starts": [{name: np.asarray(v).tolist() for name, v in design.items()} for design in starts],
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "dtype": dtype,
+    }
+
+
+def _check_finite(labels: tuple[str, ...], record: _Record, last: _Record) -> None:
+    good = np.isfinite(np.asarray(last.objective)) & np.isfinite(np.asarray(last.gradient_norm))
+    if good.all():
+        return
+    step, restart = (int(i[0]) for i in np.nonzero(~good))
+    at = len(record.objective) - len(good) + step
+    theta = ", ".join(f"{n} = {x:.6g}" for n, x in zip(labels, record.theta[at, restart], strict=True))
+    raise FloatingPointError(
+        f"the objective or its gradient is not finite at step {at}, restart {restart}: {theta}; narrow the bounds to "
+        "where the simulator is valid, or look for a division by zero or a root of zero in it"
+    )
+
+
+def _finish(
+    problem: Problem,
+    key: Key,
+    settings: Settings,
+    starts: list[dict[str, np.ndarray]],
+    state: _State,
+    record: _Record,
+    reason: str,
+    seconds: float,
+) -> DesignResult:
+    ends = [jax.tree.map(lambda x: np.asarray(x, np.float64), problem.space.external(u)) for u in state.internal]
+    choice_key, final_key = jax.random.fold_in(key, _FINAL - 1), jax.random.fold_in(key, _FINAL)
+    trials: list[Measured] = [evaluate(problem, end, choice_key, settings.check_size) for end in ends]
+    met = np.asarray(state.worst) <= 10 * FEASIBLE
+    values = np.array([trial.value for trial in trials])
+    best = int(np.argmin(np.where(met | ~met.any(), values, np.inf)))
+    count = settings.final_events
+    final = evaluate(problem, ends[best], final_key, count)
+    gain = compare(problem, starts[0], ends[best], final_key, count)
+    steps = len(record.objective)
+    checks = steps // settings.check_every
+    spent = []
+    named = {name: jnp.asarray(value, float) for name, value in ends[best].items()}
+    for k, budget in enumerate(problem.budgets):
+        price = float(state.multipliers[best, k]) / abs(budget.limit)
+        spent.append(Spent(budget.name, float(budget.cost(named)), float(budget.limit), budget.exact, price, budget.unit))
+    return DesignResult(
+        labels=problem.space.labels,
+        units=tuple(v.unit for v, m in zip(problem.space.variables, problem.space.masks, strict=True)
+                    for _ in range(int(m.sum()))),
+        design=ends[best],
+        start=starts[0],
+        objective=final,
+        gain=gain,
+        restart_objectives=tuple(trial.total for trial in trials),
+        best_restart=best,
+        budgets=tuple(spent),
+        trajectory={name: np.asarray(value) for name, value in record._asdict().items()},
+        reason=reason,
+        calls=settings.restarts * (steps * settings.batch_size + 2 * checks * settings.check_size),
+        seconds=seconds,
+    )  # fmt: skip
+
+
+__all__ = ["Progress", "Settings", "optimise"]
