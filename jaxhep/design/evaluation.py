@@ -42,7 +42,7 @@ def batch_objectives(problem: Problem, design: Values, noise: Noise) -> Estimate
 
 @dataclass(frozen=True)
 class Measured:
-    """A design's objective, or a difference of two, on fresh noise.
+    r"""A design's objective, or a difference of two, on fresh noise.
 
     Arguments:
         total: \(\\sum_kw_kO_k\) and its standard error.

@@ -100,15 +100,20 @@ class _Record(NamedTuple):
 
 
 def _value(
-    problem: Problem, blocks: Array, internal: Array, noise: Noise, multipliers: Array, stiffness: Array
+    problem: Problem,
+    share: Array,
+    blocks: Array,
+    internal: Array,
+    noise: Noise,
+    multipliers: Array,
+    stiffness: Array,
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Augmented objective of one restart; `blocks` are copies of `internal`, one for each block of the batch, so that
+    """Augmented objective of one restart with weights `share`; `blocks` are copies of `internal`, one for each block of the batch, so that
     one backward pass gives the gradient of every block, and so its error."""
     designs = jax.vmap(problem.space.external)(blocks)
     statistics, weights = jax.vmap(lambda d, part: jax.vmap(lambda u: problem.event(d, u))(part))(designs, noise)
     means = jnp.mean(jax.vmap(lambda s, w: mean(s, w).value)(statistics, weights), axis=0)
     design = problem.space.external(internal)
-    share = jnp.asarray(problem.weights, means.dtype)
 
     def total(at: Array) -> Array:
         return share @ problem.objectives(at, design)
@@ -122,14 +127,15 @@ def _value(
     return value + penalty(problem, excess, multipliers, stiffness), (value, error, excess)
 
 
-def _gain(problem: Problem, before: Array, after: Array, noise: Noise) -> tuple[Array, Array, Array]:
+def _gain(
+    problem: Problem, share: Array, before: Array, after: Array, noise: Noise
+) -> tuple[Array, Array, Array]:
     """L(before) − L(after) on the same noise, its error, and L(after)."""
 
     def both(x: Noise) -> tuple[Array, Array]:
         return problem.event(problem.space.external(before), x)[0], problem.event(problem.space.external(after), x)[0]
 
     first, second = jax.vmap(both)(noise)
-    share = jnp.asarray(problem.weights, first.dtype)
     values, spread = [], jnp.zeros(first.shape[0])
     for sign, rows, u in ((1, first, before), (-1, second, after)):
         design, centre = problem.space.external(u), jnp.mean(rows, axis=0)
@@ -146,7 +152,9 @@ def _optimiser(settings: Settings) -> Any:
 
 
 @partial(jax.jit, static_argnames=("problem", "settings"))
-def _chunk(problem: Problem, settings: Settings, state: _State, key: Key) -> tuple[_State, _Record, Array]:
+def _chunk(
+    problem: Problem, settings: Settings, share: Array, state: _State, key: Key
+) -> tuple[_State, _Record, Array]:
     """`check_every` steps of all restarts, the new multipliers, and the test for the end."""
     optimiser = _optimiser(settings)
     blocks = _BLOCKS if settings.batch_size % _BLOCKS == 0 and settings.batch_size >= 8 * _BLOCKS else 1
@@ -158,7 +166,7 @@ def _chunk(problem: Problem, settings: Settings, state: _State, key: Key) -> tup
 
         def one(u: Array, inside: Any, multipliers: Array, stiffness: Array) -> tuple[Array, Any, _Record]:
             copies = jnp.broadcast_to(u, (blocks, u.size))
-            function = jax.value_and_grad(partial(_value, problem), argnums=(0, 1), has_aux=True)
+            function = jax.value_and_grad(partial(_value, problem, share), argnums=(0, 1), has_aux=True)
             (_, (value, error, excess)), (parts, direct) = function(copies, u, noise, multipliers, stiffness)
             gradient = jnp.sum(parts, axis=0) + direct
             norm = jnp.sqrt(jnp.sum(gradient**2))
@@ -181,7 +189,7 @@ def _chunk(problem: Problem, settings: Settings, state: _State, key: Key) -> tup
     stiffness = jnp.where((worst > FEASIBLE) & (worst > state.worst / 2), 2 * state.stiffness, state.stiffness)
 
     fresh = problem.draw(jax.random.fold_in(jax.random.fold_in(key, _CHECK), number), settings.check_size)
-    gain, error, value = jax.vmap(lambda a, b: _gain(problem, a, b, fresh))(state.checked, internal)
+    gain, error, value = jax.vmap(lambda a, b: _gain(problem, share, a, b, fresh))(state.checked, internal)
     settled = (gain <= jnp.maximum(settings.num_sigma * error, settings.min_gain)) & (worst <= FEASIBLE)
     calm = jnp.where(jnp.all(settled), state.calm + 1, 0)
     new = _State(internal, inner, multipliers, stiffness, internal, worst, calm, number)
@@ -256,6 +264,7 @@ def optimise(
         jnp.zeros((), jnp.int32),
         jnp.zeros((), jnp.uint32),
     )
+    share = jnp.asarray(problem.weights, internal.dtype)
     shape = (0, settings.restarts)
     empty = np.zeros(shape)
     record = _Record(np.zeros((*shape, space.size)), empty, empty, empty, empty, np.zeros((*shape, count)))  # type: ignore[arg-type]
@@ -269,7 +278,7 @@ def optimise(
             if int(state.calm) >= settings.patience:
                 reason = f"no gain above {settings.num_sigma:g} standard errors in {settings.patience} tests"
                 break
-            state, steps, tested = _chunk(problem, settings, state, key)
+            state, steps, tested = _chunk(problem, settings, share, state, key)
             record = jax.tree.map(lambda old, new: np.concatenate([old, np.asarray(new)]), record, steps)
             _check_finite(space.labels, record, steps)
             if checkpoint is not None:

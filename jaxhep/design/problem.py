@@ -108,6 +108,8 @@ class Problem:
             if not isinstance(budget, Budget):
                 raise TypeError(f"budgets are Budget objects, not {type(budget).__name__}")
         self._objectives = given
+        # What programs are compiled for: weights are handed to them as numbers.
+        self._core: object = object()
         self.objective_names = tuple(given)
         self.weights = np.array([chosen[name] for name in given], np.float64)
         self.budgets = tuple(budgets)
@@ -136,9 +138,9 @@ class Problem:
         return jax.vmap(lambda i: self.noise(jax.random.fold_in(key, i)))(numbers)
 
     def with_weights(self, weights: Mapping[str, float]) -> "Problem":
-        """The same problem with other weights of the objectives."""
+        """The same problem with other weights of the objectives; nothing is compiled again for it."""
         named = dict(zip(self.objective_names, self.weights.tolist(), strict=True)) | dict(weights)
-        return Problem(
+        other = Problem(
             self.space.variables,
             self.simulate,
             self.noise,
@@ -146,6 +148,15 @@ class Problem:
             weights=named,
             budgets=self.budgets,
         )
+        other._core = self._core
+        return other
+
+    def __hash__(self) -> int:
+        return hash(id(self._core))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether compiled programs can be shared: the same problem up to its weights."""
+        return isinstance(other, Problem) and other._core is self._core
 
 
 def _the_mean(means: Array, design: dict[str, Array]) -> Array:

@@ -89,10 +89,9 @@ class Sensitivity:
 
 @partial(jax.jit, static_argnames=("problem", "size", "second"))
 def _derivatives(
-    problem: Problem, theta: Array, key: Key, number: Array, size: int, second: bool
+    problem: Problem, share: Array, theta: Array, key: Key, number: Array, size: int, second: bool
 ) -> tuple[Array, Array, Array]:
     noise = problem.draw(jax.random.fold_in(key, number), size)
-    share = jnp.asarray(problem.weights, theta.dtype)
 
     def values(at: Array) -> Array:
         return batch_objectives(problem, problem.space.unflatten(at), noise).value
@@ -136,14 +135,14 @@ def sensitivity(
     if num_batches < 4:
         raise ValueError(f"errors from the spread of batches need at least 4 of them, got {num_batches}")
     theta = problem.space.flatten({name: jnp.asarray(value, float) for name, value in design.items()})
+    share = problem.weights
     parts = []
     for number in range(num_batches):
-        found = _derivatives(problem, theta, key, jnp.asarray(number, jnp.uint32), batch_size, second)
+        found = _derivatives(problem, jnp.asarray(share, theta.dtype), theta, key, jnp.asarray(number, jnp.uint32), batch_size, second)
         parts.append([np.asarray(part, np.float64) for part in found])
         if on_batch is not None:
             on_batch(number + 1)
     values, slopes, hessians = (np.stack([part[i] for part in parts]) for i in range(3))
-    share = problem.weights
 
     def with_error(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return sample.mean(axis=0), sample.std(axis=0, ddof=1) / np.sqrt(num_batches)
