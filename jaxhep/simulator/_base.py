@@ -32,8 +32,9 @@ class AbstractSimulator(eqx.Module):
     @abc.abstractmethod
     def __call__(
         self, noise: Noise, event: Event | None = None, *, reference: "AbstractSimulator | None" = None
-    ) -> Event:
-        """Maps noise (and the event of the stage before) to an event."""
+    ) -> Any:
+        """Maps noise (and the event of the stage before) to an event; a last stage, such as a detector, may answer
+        with another type that has `weight` and `overflow`."""
 
     def rounds(self) -> tuple["AbstractSimulator", ...]:
         """The same simulator with growing array capacities, the last one this simulator itself.
@@ -80,7 +81,7 @@ class Chain(AbstractSimulator):
 
     def __call__(
         self, noise: Noise, event: Event | None = None, *, reference: "AbstractSimulator | None" = None
-    ) -> Event:
+    ) -> Any:
         """Runs the stages in order; their weights multiply and their overflow flags add up."""
         if reference is not None and not isinstance(reference, Chain):
             raise TypeError(

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Noise
-from ..event import Event
 from ._base import AbstractSimulator, SimulatorT, check_names, get_parameters, same_structure, with_parameters
 
 
@@ -30,7 +29,7 @@ def _batched(simulator: AbstractSimulator, noise: Noise) -> int:
     return extra.pop()
 
 
-def move(simulator: SimulatorT, noise: Noise, direction: Mapping[str, Any] | SimulatorT) -> tuple[Event, Event]:
+def move(simulator: SimulatorT, noise: Noise, direction: Mapping[str, Any] | SimulatorT) -> tuple[Any, Any]:
     r"""Events and their derivative along a direction in parameter space.
 
     Forward mode: with \(x=g(\theta,u)\) and \(w\) the event weight, returns \((x, w)\) and
@@ -66,7 +65,7 @@ def move(simulator: SimulatorT, noise: Noise, direction: Mapping[str, Any] | Sim
     if not same_structure(direction, simulator):
         raise ValueError("direction must be a mapping of parameter names or a simulator of the same structure")
 
-    def run(sim: SimulatorT) -> Event:
+    def run(sim: SimulatorT) -> Any:
         return jax.vmap(sim)(noise) if batched else sim(noise)
 
     event, tangent = jax.jvp(run, (simulator,), (direction,))
@@ -75,7 +74,7 @@ def move(simulator: SimulatorT, noise: Noise, direction: Mapping[str, Any] | Sim
     return event, derivative
 
 
-def moved(simulator: SimulatorT, noise: Noise, values: Mapping[str, Any]) -> Event:
+def moved(simulator: SimulatorT, noise: Noise, values: Mapping[str, Any]) -> Any:
     r"""The same events at other parameter values, exactly.
 
     Continuous quantities are recomputed at the new values with the same noise; discrete choices stay as they were, and
@@ -92,7 +91,7 @@ def moved(simulator: SimulatorT, noise: Noise, values: Mapping[str, Any]) -> Eve
     batched = _batched(simulator, noise)
     new = with_parameters(simulator, values)
 
-    def run(one: Noise) -> Event:
+    def run(one: Noise) -> Any:
         return new(one, reference=simulator)
 
     return jax.vmap(run)(noise) if batched else run(noise)
