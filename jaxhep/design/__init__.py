@@ -1,6 +1,6 @@
 """Optimising a design by gradients: problems with budgets, the optimiser, sensitivities, information, trade-offs."""
 
-from .evaluation import Measured, batch_objectives, compare, evaluate
+from .evaluation import Measured, Sample, batch_objectives, compare, evaluate
 from .information import (
     counts_information,
     cramer_rao,
@@ -27,6 +27,7 @@ __all__ = [
     "Measured",
     "Problem",
     "Progress",
+    "Sample",
     "Sensitivity",
     "Settings",
     "Space",

@@ -74,45 +74,87 @@ class Measured:
 
 
 @partial(jax.jit, static_argnames=("problem", "size"))
-def _moments(
-    problem: Problem, designs: tuple[dict[str, Array], ...], key: Key, first: Array, size: int
-) -> tuple[Array, Array]:
-    """Mean and covariance (times size) of the statistics of several designs side by side on the same noise."""
+def _moments(problem: Problem, designs: dict[str, Array], key: Key, first: Array, size: int) -> tuple[Array, Array]:
+    """Mean and covariance (times size) of the statistics of several designs side by side on the same noise; the designs
+    lie along the leading axis of every array, so that several need no larger program than one."""
     noise = problem.draw(key, size, first)
 
-    def one(u: Noise) -> Array:
-        return jnp.concatenate([jnp.multiply(*problem.event(design, u)) for design in designs])
+    def one(design: dict[str, Array], u: Noise) -> Array:
+        return jnp.multiply(*problem.event(design, u))
 
-    rows = jax.vmap(one)(noise)
+    rows = jax.vmap(lambda u: jax.vmap(one, (0, None))(designs, u).reshape(-1))(noise)
     centre = jnp.mean(rows, axis=0)
     return centre, (rows - centre).T @ (rows - centre)
 
 
-def means_and_covariance(
-    problem: Problem,
-    designs: Sequence[Values],
-    key: Key,
-    num_events: int,
-    batch_size: int = 4096,
-    on_events: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Means of the statistics of all designs on the same noise, the covariance of these means, and the event count."""
-    if num_events < 2:
-        raise ValueError(f"an estimate with an error needs at least 2 events, got {num_events}")
-    size = min(batch_size, num_events)
-    rounds = -(-num_events // size)
-    given = tuple({name: jnp.asarray(v, float) for name, v in design.items()} for design in designs)
-    centres, within = [], 0.0
-    for i in range(rounds):
-        part, products = _moments(problem, given, key, jnp.asarray(i * size, jnp.uint32), size)
-        centres.append(np.asarray(part, np.float64))
-        within = within + np.asarray(products, np.float64)
-        if on_events is not None:
-            on_events((i + 1) * size)
-    count = rounds * size
-    means = np.mean(centres, axis=0)
-    between = np.array(centres) - means
-    return means, (within + size * between.T @ between) / (count * (count - 1)), count
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Several designs on the same events: what any sum and difference of their objectives is, with errors.
+
+    Arguments:
+        problem: whose objectives.
+        values: objectives of each design, shape (design, objective).
+        slopes: their derivatives with respect to the means of the statistics, shape (design, objective, stat).
+        covariance: of the means of all designs, shape (design·stat, design·stat).
+        num_events: how many events they rest on.
+    """
+
+    problem: Problem
+    values: np.ndarray
+    slopes: np.ndarray
+    covariance: np.ndarray
+    num_events: int
+
+    @classmethod
+    def draw(
+        cls,
+        problem: Problem,
+        designs: Sequence[Values],
+        key: Key,
+        num_events: int,
+        *,
+        batch_size: int = 4096,
+        on_events: Callable[[int], None] | None = None,
+    ) -> "Sample":
+        """Simulates; arguments as for `evaluate`.
+
+        Raises:
+            ValueError: fewer than 2 events.
+        """
+        if num_events < 2:
+            raise ValueError(f"an estimate with an error needs at least 2 events, got {num_events}")
+        size = min(batch_size, num_events)
+        rounds = -(-num_events // size)
+        given = {
+            name: jnp.stack([jnp.asarray(design[name], float) for design in designs]) for name in problem.space.start
+        }
+        centres = []
+        within: Any = 0.0
+        for i in range(rounds):
+            part, products = _moments(problem, given, key, jnp.asarray(i * size, jnp.uint32), size)
+            centres.append(np.asarray(part, np.float64))
+            within = within + np.asarray(products, np.float64)
+            if on_events is not None:
+                on_events((i + 1) * size)
+        count = rounds * size
+        means = np.mean(centres, axis=0)
+        between = np.array(centres) - means
+        covariance = (within + size * between.T @ between) / (count * (count - 1))
+        rows = means.reshape(len(designs), -1)
+        linear = [_linearised(problem, row, design) for row, design in zip(rows, designs, strict=True)]
+        return cls(problem, np.stack([v for v, _ in linear]), np.stack([s for _, s in linear]), covariance, count)
+
+    def measured(self, factors: Sequence[float]) -> Measured:
+        """The sum of the designs' objectives times `factors`, one a design: [1, −1] is their difference, paired."""
+        share = np.asarray(factors, np.float64)
+        value = share @ self.values
+        slope = np.concatenate(list(share[:, None, None] * self.slopes), axis=1)
+        weights = self.problem.weights
+        value = np.append(value, weights @ value)
+        slope = np.concatenate([slope, (weights @ slope)[None]])
+        error = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", slope, self.covariance, slope), 0.0))
+        pairs = [(float(v), float(e)) for v, e in zip(value, error, strict=True)]
+        return Measured(pairs[-1], dict(zip(self.problem.objective_names, pairs[:-1], strict=True)), self.num_events)
 
 
 def evaluate(
@@ -140,9 +182,7 @@ def evaluate(
     Raises:
         ValueError: fewer than 2 events.
     """
-    means, covariance, count = means_and_covariance(problem, [design], key, num_events, batch_size, on_events)
-    value, slope = linearised(problem, means, design)
-    return _measured(problem, value, slope, covariance, count)
+    return Sample.draw(problem, [design], key, num_events, batch_size=batch_size, on_events=on_events).measured([1.0])
 
 
 def compare(
@@ -156,22 +196,11 @@ def compare(
     on_events: Callable[[int], None] | None = None,
 ) -> Measured:
     r"""\(O(\theta_1)-O(\theta_2)\) on the same noise: the common fluctuation cancels. Arguments as for `evaluate`."""
-    means, covariance, count = means_and_covariance(problem, [first, second], key, num_events, batch_size, on_events)
-    half = means.size // 2
-    value_1, slope_1 = linearised(problem, means[:half], first)
-    value_2, slope_2 = linearised(problem, means[half:], second)
-    return _measured(problem, value_1 - value_2, np.concatenate([slope_1, -slope_2], axis=1), covariance, count)
+    sample = Sample.draw(problem, [first, second], key, num_events, batch_size=batch_size, on_events=on_events)
+    return sample.measured([1.0, -1.0])
 
 
-def _measured(problem: Problem, value: np.ndarray, slope: np.ndarray, covariance: np.ndarray, count: int) -> Measured:
-    value = np.append(value, problem.weights @ value)
-    slope = np.concatenate([slope, (problem.weights @ slope)[None]])
-    error = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", slope, covariance, slope), 0.0))
-    pairs = [(float(v), float(e)) for v, e in zip(value, error, strict=True)]
-    return Measured(pairs[-1], dict(zip(problem.objective_names, pairs[:-1], strict=True)), count)
-
-
-def linearised(problem: Problem, means: np.ndarray, design: Values) -> tuple[np.ndarray, np.ndarray]:
+def _linearised(problem: Problem, means: np.ndarray, design: Values) -> tuple[np.ndarray, np.ndarray]:
     """Objectives at the means, shape (objective,), and their slopes (objective, stat), in float64."""
     with jax.enable_x64(True):
         exact = {name: jnp.asarray(np.asarray(value), jnp.float64) for name, value in design.items()}
@@ -184,4 +213,4 @@ def _value_and_slope(problem: Problem, means: Float[Array, " stat"], design: dic
     return problem.objectives(means, design), jax.jacrev(problem.objectives)(means, design)
 
 
-__all__ = ["Measured", "batch_objectives", "compare", "evaluate", "linearised", "means_and_covariance"]
+__all__ = ["Measured", "Sample", "batch_objectives", "compare", "evaluate"]

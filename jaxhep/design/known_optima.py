@@ -130,9 +130,9 @@ def walk_score(p: Float[Array, ""], u: Float[Array, " step"]) -> tuple[Float[Arr
 def walk_alternatives(p: Float[Array, ""], u: Float[Array, " step"]) -> Float[Array, ""]:
     r"""The derivative of E[X²] from one walk by coupled alternatives.
 
-    \(\sum_t\partial_pP_t\,[X^2_{\uparrow t}-X^2_{\downarrow t}]\): at each step both outcomes, which go on with the same
-    variates (smoothed perturbation analysis; W.-B. Gong and Y.-C. Ho, IEEE Trans. Autom. Control 32 (1987) 858). Unbiased,
-    since the expectation over step t is taken exactly; quadratic in the number of steps.
+    \(\sum_t\partial_pP_t\,[X^2_{\uparrow t}-X^2_{\downarrow t}]\): at each step both outcomes, which go on with the
+    same variates (smoothed perturbation analysis; W.-B. Gong and Y.-C. Ho, IEEE Trans. Autom. Control 32 (1987) 858).
+    Unbiased, since the expectation over step t is taken exactly; quadratic in the number of steps.
 
     Arguments:
         p: scale of the walk.

@@ -41,7 +41,7 @@ def penalty(problem: Problem, excess: Array, multipliers: Array, stiffness: Scal
 
 
 def updated(problem: Problem, excess: Array, multipliers: Array, stiffness: Scalar) -> Array:
-    """The next multipliers, λ + μc, not below 0 for a limit. At the optimum λ/|B| = −dL*/dB: the price of the budget."""
+    """The next multipliers, λ + μc, not below 0 for a limit. At the optimum λ/|B| = −dL*/dB, the price."""
     if not problem.budgets:
         return multipliers
     exact = jnp.asarray([budget.exact for budget in problem.budgets])

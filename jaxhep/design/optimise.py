@@ -13,7 +13,7 @@ import numpy as np
 
 from .._types import Array, Key, Noise
 from ..expectation import mean
-from .evaluation import Measured, compare, evaluate
+from .evaluation import Sample, evaluate
 from .lagrangian import FEASIBLE, feasible, penalty, updated, violation
 from .problem import Problem
 from .result import DesignResult, Spent
@@ -108,8 +108,8 @@ def _value(
     multipliers: Array,
     stiffness: Array,
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Augmented objective of one restart with weights `share`; `blocks` are copies of `internal`, one for each block of the batch, so that
-    one backward pass gives the gradient of every block, and so its error."""
+    """Augmented objective of one restart with weights `share`; `blocks` are copies of `internal`, one for each block of
+    the batch, so that one backward pass gives the gradient of every block, and so its error."""
     designs = jax.vmap(problem.space.external)(blocks)
     statistics, weights = jax.vmap(lambda d, part: jax.vmap(lambda u: problem.event(d, u))(part))(designs, noise)
     means = jnp.mean(jax.vmap(lambda s, w: mean(s, w).value)(statistics, weights), axis=0)
@@ -127,42 +127,54 @@ def _value(
     return value + penalty(problem, excess, multipliers, stiffness), (value, error, excess)
 
 
-def _gain(
-    problem: Problem, share: Array, before: Array, after: Array, noise: Noise
-) -> tuple[Array, Array, Array]:
+def _gain(problem: Problem, share: Array, before: Array, after: Array, noise: Noise) -> tuple[Array, Array, Array]:
     """L(before) − L(after) on the same noise, its error, and L(after)."""
 
-    def both(x: Noise) -> tuple[Array, Array]:
-        return problem.event(problem.space.external(before), x)[0], problem.event(problem.space.external(after), x)[0]
-
-    first, second = jax.vmap(both)(noise)
-    values, spread = [], jnp.zeros(first.shape[0])
-    for sign, rows, u in ((1, first, before), (-1, second, after)):
-        design, centre = problem.space.external(u), jnp.mean(rows, axis=0)
-        value, slope = jax.value_and_grad(lambda at, design=design: share @ problem.objectives(at, design))(centre)
-        values.append(value)
-        spread = spread + sign * ((rows - centre) @ slope)
-    return values[0] - values[1], jnp.sqrt(jnp.sum(spread**2)) / first.shape[0], values[1]
+    pair = jnp.stack([before, after])
+    designs = jax.vmap(problem.space.external)(pair)
+    rows = jax.vmap(lambda d: jax.vmap(lambda x: problem.event(d, x)[0])(noise))(designs)
+    centres = jnp.mean(rows, axis=1)
+    total = jax.value_and_grad(lambda at, design: share @ problem.objectives(at, design))
+    values, slopes = jax.vmap(total)(centres, designs)
+    parts = jnp.einsum("dns,ds->dn", rows - centres[:, None], slopes)
+    spread = parts[0] - parts[1]
+    return values[0] - values[1], jnp.sqrt(jnp.sum(spread**2)) / rows.shape[1], values[1]
 
 
-def _optimiser(settings: Settings) -> Any:
+class _Sizes(NamedTuple):
+    """What a program is compiled for."""
+
+    batch_size: int
+    check_every: int
+    check_size: int
+
+
+class _Knobs(NamedTuple):
+    """What a program is told as numbers, so that other settings need no other program."""
+
+    share: Array
+    learning_rate: Array
+    num_steps: Array
+    num_sigma: Array
+    min_gain: Array
+
+
+@partial(jax.jit, static_argnames=("problem", "sizes"))
+def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: Key) -> tuple[_State, _Record, Array]:
+    """`check_every` steps of all restarts, the new multipliers, and the test for the end."""
     import optax
 
-    return optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.num_steps, alpha=0.02))
-
-
-@partial(jax.jit, static_argnames=("problem", "settings"))
-def _chunk(
-    problem: Problem, settings: Settings, share: Array, state: _State, key: Key
-) -> tuple[_State, _Record, Array]:
-    """`check_every` steps of all restarts, the new multipliers, and the test for the end."""
-    optimiser = _optimiser(settings)
-    blocks = _BLOCKS if settings.batch_size % _BLOCKS == 0 and settings.batch_size >= 8 * _BLOCKS else 1
+    optimiser = optax.scale_by_adam()
+    share = knobs.share
+    blocks = _BLOCKS if sizes.batch_size % _BLOCKS == 0 and sizes.batch_size >= 8 * _BLOCKS else 1
 
     def step(carry: tuple, _: None) -> tuple[tuple, _Record]:
         internal, inner, number = carry
-        noise = problem.draw(jax.random.fold_in(key, number), settings.batch_size)
+        noise = problem.draw(jax.random.fold_in(key, number), sizes.batch_size)
         noise = jax.tree.map(lambda x: x.reshape(blocks, -1, *x.shape[1:]), noise)
+
+        part = jnp.minimum(number / knobs.num_steps, 1.0)
+        rate = knobs.learning_rate * (0.02 + 0.49 * (1 + jnp.cos(jnp.pi * part)))
 
         def one(u: Array, inside: Any, multipliers: Array, stiffness: Array) -> tuple[Array, Any, _Record]:
             copies = jnp.broadcast_to(u, (blocks, u.size))
@@ -174,13 +186,13 @@ def _chunk(
             ratio = norm / jnp.sqrt(scatter) if blocks > 1 else jnp.full_like(norm, jnp.nan)
             change, inside = optimiser.update(gradient, inside, u)
             theta = problem.space.flatten(problem.space.external(u))
-            return u + change, inside, _Record(theta, value, error, norm, ratio, excess)
+            return (u - rate * change).astype(u.dtype), inside, _Record(theta, value, error, norm, ratio, excess)
 
         internal, inner, record = jax.vmap(one)(internal, inner, state.multipliers, state.stiffness)
         return (internal, inner, number + 1), record
 
     begin = (state.internal, state.optimiser, state.step)
-    (internal, inner, number), records = jax.lax.scan(step, begin, None, length=settings.check_every)
+    (internal, inner, number), records = jax.lax.scan(step, begin, None, length=sizes.check_every)
     excess = jax.vmap(lambda u: problem.excess(problem.space.external(u)))(internal)
     missed = jax.vmap(partial(violation, problem))(excess)
     worst = jnp.max(missed, axis=1, initial=0.0)
@@ -188,9 +200,9 @@ def _chunk(
     # Stiffer where a budget is missed and does not come nearer.
     stiffness = jnp.where((worst > FEASIBLE) & (worst > state.worst / 2), 2 * state.stiffness, state.stiffness)
 
-    fresh = problem.draw(jax.random.fold_in(jax.random.fold_in(key, _CHECK), number), settings.check_size)
+    fresh = problem.draw(jax.random.fold_in(jax.random.fold_in(key, _CHECK), number), sizes.check_size)
     gain, error, value = jax.vmap(lambda a, b: _gain(problem, share, a, b, fresh))(state.checked, internal)
-    settled = (gain <= jnp.maximum(settings.num_sigma * error, settings.min_gain)) & (worst <= FEASIBLE)
+    settled = (gain <= jnp.maximum(knobs.num_sigma * error, knobs.min_gain)) & (worst <= FEASIBLE)
     calm = jnp.where(jnp.all(settled), state.calm + 1, 0)
     new = _State(internal, inner, multipliers, stiffness, internal, worst, calm, number)
     return new, records, jnp.stack([value, error])
@@ -216,7 +228,7 @@ def optimise(
     """Minimises the objective of a design by gradients, under its budgets.
 
     Every step draws fresh noise, the same for all restarts; every reported number and every test for the end has noise
-    of its own. The best restart is chosen on one sample and measured on another, so that the choice does not flatter it.
+    of its own. The best restart is chosen on one sample and measured on another: the choice does not flatter it.
 
     Arguments:
         problem: what is minimised.
@@ -239,10 +251,12 @@ def optimise(
     >>> from jaxhep.design import Problem, Settings, Variable
     >>> from jaxhep.noise import uniforms
     >>> problem = Problem([Variable("x", 2.0)], lambda design, u: (design["x"] - u) ** 2, lambda k: uniforms(k, ()))
-    >>> result = optimise(problem, jax.random.key(0), Settings(num_steps=200, batch_size=256, learning_rate=0.1))
+    >>> result = optimise(problem, jax.random.key(0), Settings(num_steps=100, batch_size=256, learning_rate=0.1))
     >>> abs(float(result.design["x"]) - 0.5) < 0.05
     True
     """
+    import optax
+
     settings = Settings() if settings is None else settings
     if checkpoint is not None and checkpoint.exists() and not resume:
         raise CheckpointError(f"{checkpoint} exists; go on from it with resume=True, or choose another file")
@@ -251,12 +265,14 @@ def optimise(
     space = problem.space
     internal = jnp.stack([space.internal(design) for design in starts])
     mark = fingerprint(_describe(problem, key, settings, starts, str(internal.dtype)))
-    first = evaluate(problem, starts[0], jax.random.fold_in(key, _FINAL - 2), settings.check_size)
+    first = evaluate(
+        problem, starts[0], jax.random.fold_in(key, _FINAL - 2), settings.check_size, batch_size=settings.check_size
+    )
     scale = max(abs(first.value), first.error, 1e-30)
     count = len(problem.budgets)
     state = _State(
         internal,
-        jax.vmap(_optimiser(settings).init)(internal),
+        jax.vmap(optax.scale_by_adam().init)(internal),
         jnp.zeros((settings.restarts, count), internal.dtype),
         jnp.full(settings.restarts, 10 * scale, internal.dtype),
         internal,
@@ -264,7 +280,9 @@ def optimise(
         jnp.zeros((), jnp.int32),
         jnp.zeros((), jnp.uint32),
     )
-    share = jnp.asarray(problem.weights, internal.dtype)
+    numbers = (settings.learning_rate, settings.num_steps, settings.num_sigma, settings.min_gain)
+    knobs = _Knobs(*(jnp.asarray(x, internal.dtype) for x in (problem.weights, *numbers)))
+    sizes = _Sizes(settings.batch_size, settings.check_every, settings.check_size)
     shape = (0, settings.restarts)
     empty = np.zeros(shape)
     record = _Record(np.zeros((*shape, space.size)), empty, empty, empty, empty, np.zeros((*shape, count)))  # type: ignore[arg-type]
@@ -278,7 +296,7 @@ def optimise(
             if int(state.calm) >= settings.patience:
                 reason = f"no gain above {settings.num_sigma:g} standard errors in {settings.patience} tests"
                 break
-            state, steps, tested = _chunk(problem, settings, share, state, key)
+            state, steps, tested = _chunk(problem, sizes, knobs, state, key)
             record = jax.tree.map(lambda old, new: np.concatenate([old, np.asarray(new)]), record, steps)
             _check_finite(space.labels, record, steps)
             if checkpoint is not None:
@@ -296,9 +314,7 @@ def optimise(
     return _finish(problem, key, settings, starts, state, record, reason, time.perf_counter() - begin)
 
 
-def _describe(
-    problem: Problem, key: Key, settings: Settings, starts: Sequence[Values], dtype: str
-) -> dict[str, Any]:
+def _describe(problem: Problem, key: Key, settings: Settings, starts: Sequence[Values], dtype: str) -> dict[str, Any]:
     return {
         "labels": problem.space.labels,
         "objectives": problem.objective_names,
@@ -336,20 +352,22 @@ def _finish(
 ) -> DesignResult:
     ends = [jax.tree.map(lambda x: np.asarray(x, np.float64), problem.space.external(u)) for u in state.internal]
     choice_key, final_key = jax.random.fold_in(key, _FINAL - 1), jax.random.fold_in(key, _FINAL)
-    trials: list[Measured] = [evaluate(problem, end, choice_key, settings.check_size) for end in ends]
+    size = settings.check_size
+    trials = [evaluate(problem, end, choice_key, size, batch_size=size) for end in ends]
     met = np.asarray(state.worst) <= 10 * FEASIBLE
     values = np.array([trial.value for trial in trials])
     best = int(np.argmin(np.where(met | ~met.any(), values, np.inf)))
-    count = settings.final_events
-    final = evaluate(problem, ends[best], final_key, count)
-    gain = compare(problem, starts[0], ends[best], final_key, count)
+    both = Sample.draw(problem, [starts[0], ends[best]], final_key, settings.final_events, batch_size=size)
+    final, gain = both.measured([0.0, 1.0]), both.measured([1.0, -1.0])
     steps = len(record.objective)
     checks = steps // settings.check_every
     spent = []
     named = {name: jnp.asarray(value, float) for name, value in ends[best].items()}
     for k, budget in enumerate(problem.budgets):
         price = float(state.multipliers[best, k]) / abs(budget.limit)
-        spent.append(Spent(budget.name, float(budget.cost(named)), float(budget.limit), budget.exact, price, budget.unit))
+        spent.append(
+            Spent(budget.name, float(budget.cost(named)), float(budget.limit), budget.exact, price, budget.unit)
+        )
     return DesignResult(
         labels=problem.space.labels,
         units=tuple(v.unit for v, m in zip(problem.space.variables, problem.space.masks, strict=True)

@@ -16,9 +16,7 @@ from .problem import Problem
 from .variables import Values
 
 
-def non_dominated(
-    points: Float[Any, "design objective"], errors: Float[Any, "design objective"] | None = None, num_sigma: float = 2.0
-) -> Bool[np.ndarray, " design"]:
+def non_dominated(points: Any, errors: Any = None, num_sigma: float = 2.0) -> Bool[np.ndarray, " design"]:
     """True for each design that no other one beats in every objective (all shall be small).
 
     Arguments:
@@ -45,7 +43,7 @@ def non_dominated(
     return better
 
 
-def hypervolume(points: Float[Any, "design objective"], reference: Sequence[float] | np.ndarray) -> float:
+def hypervolume(points: Any, reference: Any) -> float:
     """Volume between a front and a reference point that is worse in every objective: one number for a whole front.
 
     Arguments:

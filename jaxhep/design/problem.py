@@ -54,9 +54,9 @@ class Problem:
     r"""Find the design θ that minimises \(L(\theta)=\sum_kw_kO_k(m(\theta),\theta)\) with \(m=E[f(\theta,u)]\).
 
     f are statistics of one event, O are functions of their expectations: a mean is f itself, a variance is
-    \(m_2-m_1^2\), a resolution after the best linear calibration is a function of second moments. The batch estimate is
-    L at the batch means: its noise is that of the means, its bias of order one over the batch size. Derivatives go along
-    the path and through the weights (`jaxhep.expectation.mean`).
+    \(m_2-m_1^2\), a resolution after the best linear calibration is a function of second moments. The batch estimate
+    is L at the batch means: its noise is that of the means, its bias of order one over the batch size. Derivatives go
+    along the path and through the weights (`jaxhep.expectation.mean`).
 
     Arguments:
         variables: the numbers of the design.

@@ -22,7 +22,7 @@ class Spent:
         cost: of the design found, in `unit`.
         limit: B.
         exact: whether the cost had to be B.
-        price: −dL*/dB, the gain in the objective per unit of a larger budget (its multiplier); 0 where it does not bind.
+        price: −dL*/dB, the gain per unit of a larger budget (its multiplier); 0 where it does not bind.
         unit: of cost and limit.
     """
 

@@ -69,8 +69,8 @@ def load(path: Path, like: Any, mark: str) -> Any:
         raise CheckpointError(f"{path} is damaged ({error}); start again without resume") from error
     if found != mark or len(arrays) != len(leaves):
         raise CheckpointError(
-            f"{path} belongs to another problem or other settings (mark {found}, expected {mark}); resume with the same "
-            "design, budgets, seed and settings, or start again in another folder"
+            f"{path} belongs to another problem or other settings (mark {found}, expected {mark}); resume with the "
+            "same design, budgets, seed and settings, or start again in another folder"
         )
     return jax.tree.unflatten(structure, arrays)
 

@@ -1,4 +1,4 @@
-"""The numbers of a design that may move: names, start values, bounds, an exact total; and the map to free coordinates."""
+"""The numbers of a design that may move: start values, bounds, an exact total; and the map to free coordinates."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -142,7 +142,9 @@ class Space:
         variables = tuple(variables)
         for variable in variables:
             if not isinstance(variable, Variable):
-                raise TypeError(f"expected Variable objects, got {type(variable).__name__}: write Variable(name, value)")
+                raise TypeError(
+                    f"expected Variable objects, got {type(variable).__name__}: write Variable(name, value)"
+                )
         names = [variable.name for variable in variables]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -16,7 +16,7 @@ class ResolutionCurve:
         truth: mean true E in each bin.
         count: events in each bin; a bin with fewer than 10 has NaN numbers.
         bias, bias_error: mean of ρ.
-        rms, rms_error: standard deviation of ρ; the error is \(\sqrt{(\kappa-1)/4n}\,\)rms with the sample's kurtosis κ.
+        rms, rms_error: standard deviation of ρ; error \(\sqrt{(\kappa-1)/4n}\,\)rms with the sample's kurtosis κ.
         width68, width68_error: half the width of the central 68.27 % of ρ; the error from the density at its ends.
         core, core_error: width of a Gaussian fitted within two widths of the peak.
         core_bias: mean of that Gaussian.

@@ -62,9 +62,7 @@ class ResolutionFit:
         return {"terms": named, "chi2": self.chi2, "ndf": self.ndf, "at_zero": list(self.at_zero)}
 
 
-def fit_resolution(
-    energies: Any, resolution: Any, errors: Any, *, terms: tuple[str, ...] = TERMS
-) -> ResolutionFit:
+def fit_resolution(energies: Any, resolution: Any, errors: Any, *, terms: tuple[str, ...] = TERMS) -> ResolutionFit:
     r"""Least squares of \(\sigma^2/E^2=a^2/E+b^2/E^2+c^2\), linear in the squares, which are kept ≥ 0.
 
     A square that comes out negative is set to zero and the rest fitted again (all subsets are tried: the best with

@@ -191,7 +191,7 @@ class DetectorDesign:
                 given[name] = kind(**given[name])
         for name in FREE:
             row = given[name]
-            if not isinstance(row, list | tuple) or any(isinstance(x, bool) or not isinstance(x, int | float) for x in row):
+            if not isinstance(row, list | tuple) or not all(_is_number(x) for x in row):
                 raise DesignError(f"{where}: {name} must be a list of numbers, one a layer, got {row!r}")
             given[name] = tuple(float(x) for x in row)
         for name in ("bounds", "budgets", "weights"):
@@ -238,6 +238,10 @@ def read_design(path: Path) -> DetectorDesign:
         except json.JSONDecodeError as error:
             raise DesignError(f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
     return DetectorDesign.from_dict(content, str(path))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _known(where: str, given: Any, names: Any) -> None:
@@ -298,10 +302,10 @@ def _check_choices(design: DetectorDesign) -> None:
     _known("budgets", design.budgets, BUDGETS)
     _known("weights", design.weights, OBJECTIVES)
     for name, limit in design.budgets.items():
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not (math.isfinite(limit) and limit > 0):
+        if not (_is_number(limit) and limit > 0):
             raise DesignError(f"budget {name} must be a number above 0, got {limit!r}")
     for name, weight in design.weights.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not (math.isfinite(weight) and weight >= 0):
+        if not (_is_number(weight) and weight >= 0):
             raise DesignError(f"weight of {name} must be a number of at least 0, got {weight!r}")
     if not any(design.weights.values()):
         raise DesignError("all weights are 0: nothing is optimised")
@@ -310,7 +314,7 @@ def _check_choices(design: DetectorDesign) -> None:
 def _check_physics(design: DetectorDesign) -> None:
     for part in (design.physics, design.prices):
         for name, value in dataclasses.asdict(part).items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+            if not (_is_number(value) and value >= 0):
                 raise DesignError(f"{name} must be a number of at least 0, got {value!r}")
     physics = design.physics
     for name in ("lowest", "pion_energy", "distance", "threshold_width", "cluster_side", "sampling_coefficient"):

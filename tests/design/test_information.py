@@ -46,9 +46,7 @@ def test_information_of_samples_is_that_of_the_gamma_distribution():
 def test_gaussian_information_of_mean_and_width():
     """N(μ, σ²) with θ = (μ, σ): diag(1/σ², 2/σ²); and the trace term in several dimensions against samples."""
     sigma = 0.3
-    found = gaussian_information(
-        jnp.array([[1.0, 0.0]]), jnp.array([[sigma**2]]), jnp.array([[[0.0, 2 * sigma]]])
-    )
+    found = gaussian_information(jnp.array([[1.0, 0.0]]), jnp.array([[sigma**2]]), jnp.array([[[0.0, 2 * sigma]]]))
     np.testing.assert_allclose(found, np.diag([1 / sigma**2, 2 / sigma**2]), rtol=1e-5)
     rng = np.random.default_rng(2)
     a = rng.normal(size=(3, 3))

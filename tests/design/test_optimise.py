@@ -25,7 +25,10 @@ from jaxhep.design import (
 from jaxhep.noise import normal, uniforms
 
 CURVATURE, TARGET = np.array([1.0, 2.0, 4.0]), np.array([3.0, 2.0, 1.0])
-SHORT = Settings(num_steps=240, batch_size=128, learning_rate=0.1, check_every=20, check_size=512, final_events=8192)
+SHORT = Settings(num_steps=20, batch_size=128, check_every=20, check_size=512)
+
+
+LONG = Settings(num_steps=500, batch_size=128, check_every=20, check_size=512, final_events=2048, patience=100)
 
 
 def simulate(design, u):
@@ -52,33 +55,49 @@ def bounded(**more):
     return Variable("x", np.full(3, 1.0), lower=0.01, **more)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_a_budget_binds_and_its_multiplier_is_its_price(exact):
-    problem = Problem([bounded()], simulate, noise, budgets=[Budget("length", sum_of, 4.0, exact, "m")])
-    result = optimise(problem, jax.random.key(0), Settings(num_steps=500, batch_size=128, check_every=20,
-                                                           check_size=256, final_events=2048, patience=100))  # fmt: skip
-    expected, price = solution(4.0)
-    (spent,) = result.budgets
-    np.testing.assert_allclose(result.design["x"], expected, atol=0.03)
-    assert abs(spent.excess) < 2e-3
-    # dL*/dB = −λ; the noise of the batches moves the multiplier by some per cent.
-    assert spent.price == pytest.approx(price, rel=0.1)
-    assert "price of length" in result.table()
+@pytest.fixture(scope="module")
+def budgeted():
+    """Three times the same quadratic, under a limit that binds, under an exact budget, and with an exact total; and a
+    limit that does not bind. One problem, so that one program serves all."""
+
+    def three(design, u):
+        return sum(simulate({"x": design[name]}, u) for name in ("x", "y", "z"))
+
+    problem = Problem(
+        [
+            bounded(),
+            Variable("y", np.full(3, 1.0), lower=0.01),
+            Variable("z", [1.0, 1.0, 2.0], lower=0.01, total=4.0),
+        ],
+        three,
+        noise,
+        budgets=[
+            Budget("length", sum_of, 4.0, unit="m"),
+            Budget("weight", lambda d: jnp.sum(d["y"]), 3.5, exact=True),
+            Budget("loose", sum_of, 50.0),
+        ],
+    )
+    return optimise(problem, jax.random.key(0), LONG)
 
 
-def test_a_budget_that_does_not_bind_costs_nothing():
-    problem = Problem([bounded()], simulate, noise, budgets=[Budget("length", sum_of, 50.0)])
-    result = optimise(problem, jax.random.key(0), SHORT)
-    np.testing.assert_allclose(result.design["x"], TARGET, atol=0.05)
-    assert result.budgets[0].price == 0
-    assert abs(result.objective.value - 0.07) < 5.2 * result.objective.error + 0.01
+def test_a_budget_binds_and_its_multiplier_is_its_price(budgeted):
+    for name, spent, limit in zip("xy", budgeted.budgets, (4.0, 3.5), strict=False):
+        expected, price = solution(limit)
+        np.testing.assert_allclose(budgeted.design[name], expected, atol=0.03)
+        assert abs(spent.excess) < 2e-3
+        # dL*/dB = −λ; the noise of the batches moves the multiplier by some per cent.
+        assert spent.price == pytest.approx(price, rel=0.1)
+    assert "price of length" in budgeted.table()
 
 
-def test_a_total_is_exact_at_every_step_and_reaches_the_same_point():
-    problem = Problem([Variable("x", [1.0, 1.0, 2.0], lower=0.01, total=4.0)], simulate, noise)
-    result = optimise(problem, jax.random.key(0), SHORT)
-    np.testing.assert_allclose(result.trajectory["theta"].sum(axis=-1), 4.0, rtol=1e-5)
-    np.testing.assert_allclose(result.design["x"], solution(4.0)[0], atol=0.05)
+def test_a_budget_that_does_not_bind_costs_nothing(budgeted):
+    assert budgeted.budgets[2].price == 0
+    assert budgeted.budgets[2].excess < -0.5
+
+
+def test_a_total_is_exact_at_every_step_and_reaches_the_same_point(budgeted):
+    np.testing.assert_allclose(budgeted.trajectory["theta"][..., 6:].sum(axis=-1), 4.0, rtol=1e-5)
+    np.testing.assert_allclose(budgeted.design["z"], solution(4.0)[0], atol=0.05)
 
 
 def test_a_budget_that_cannot_be_met_is_refused_with_the_nearest_cost():
@@ -145,7 +164,7 @@ def test_result_as_table_json_html_and_csv(two, tmp_path):
         assert "x[2]" in text
         assert "second" in text
     result.write_trajectory(tmp_path / "t.csv")
-    rows = list(csv.DictReader(open(tmp_path / "t.csv")))
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert len(rows) == 3 * result.num_steps
     theta = [float(rows[5][f"x[{i}]"]) for i in range(3)]
     np.testing.assert_allclose(theta, result.trajectory["theta"][1, 2, :3], rtol=1e-6)
@@ -229,10 +248,3 @@ def test_a_number_that_is_not_finite_stops_the_run():
 def test_bad_arguments_are_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
-
-
-def test_wrong_kinds_are_refused():
-    with pytest.raises(TypeError, match="Budget objects"):
-        Problem([bounded()], simulate, noise, budgets=[4.0])  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="function of"):
-        Problem([bounded()], simulate, noise, objectives={"a": 3.0})  # type: ignore[dict-item]

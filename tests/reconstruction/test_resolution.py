@@ -74,7 +74,7 @@ def test_three_terms_have_unit_pulls():
     np.testing.assert_allclose(pulls.std(axis=0, ddof=1), 1.0, atol=0.3)
     chi2 = np.array([fit.chi2 for fit in fits])
     assert scipy.stats.kstest(chi2, scipy.stats.chi2(7).cdf).pvalue > 1e-6
-    np.testing.assert_allclose(fits[0](e) ** 2, (fits[0].values**2) @ np.array([1 / e, 1 / e**2, np.ones(10)]))
+    np.testing.assert_allclose(fits[0](e) ** 2, (fits[0].values ** 2) @ np.array([1 / e, 1 / e**2, np.ones(10)]))
 
 
 def test_a_term_that_is_not_there_gets_a_limit():
