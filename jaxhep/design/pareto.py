@@ -107,6 +107,7 @@ def trace_front(
     weights: Sequence[Mapping[str, float]],
     settings: Settings | None = None,
     *,
+    start: Values | None = None,
     on_point: Callable[[int], None] | None = None,
 ) -> list[FrontPoint]:
     """Optima for several weights of the objectives, each begun from the one before.
@@ -117,6 +118,7 @@ def trace_front(
             known better than the points.
         weights: in the order of the front.
         settings: of each optimisation; its `final_events` are the events of each point.
+        start: where the first begins; default the variables' own values.
         on_point: called with the number of points done.
 
     Returns:
@@ -124,7 +126,6 @@ def trace_front(
     """
     settings = Settings() if settings is None else settings
     front: list[FrontPoint] = []
-    start: Values | None = None
     for number, chosen in enumerate(weights):
         here = problem.with_weights(chosen)
         found = optimise(here, jax.random.fold_in(key, number), settings, start=start)

@@ -3,6 +3,13 @@
 from jaxhep.plots._save import save_figure
 from jaxhep.plots.benchmark import benchmark_bars
 from jaxhep.plots.comparison import data_mc_ratio, moved_vs_regenerated
+from jaxhep.plots.design import (
+    design_trajectory,
+    detector_drawing,
+    pareto_front,
+    resolution_curves,
+    sensitivity_profile,
+)
 from jaxhep.plots.fits import contour_plot, profile_scan
 from jaxhep.plots.gradients import gradient_check, template_derivative
 from jaxhep.plots.lund import lund_plane
@@ -13,11 +20,16 @@ __all__ = [
     "contour_plot",
     "correlation_matrix",
     "data_mc_ratio",
+    "design_trajectory",
+    "detector_drawing",
     "gradient_check",
     "lund_plane",
     "moved_vs_regenerated",
+    "pareto_front",
     "profile_scan",
     "pull_histogram",
+    "resolution_curves",
     "save_figure",
+    "sensitivity_profile",
     "template_derivative",
 ]

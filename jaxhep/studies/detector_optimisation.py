@@ -80,6 +80,7 @@ class DetectorStudy:
         rivals: random designs, or None.
         hard: the re-evaluation.
         seed: of all noise.
+        problem: what was minimised.
     """
 
     document: DetectorDesign
@@ -89,6 +90,7 @@ class DetectorStudy:
     rivals: Rivals | None
     hard: HardCheck
     seed: int
+    problem: Problem
 
     def __repr__(self) -> str:
         return f"{self.result.table()}\n{self.verdict()}"
@@ -337,7 +339,7 @@ def optimise_detector(
         result.objective,
         on_events=report,
     )
-    return DetectorStudy(document, optimised, result, scales, rivals, hard, seed)
+    return DetectorStudy(document, optimised, result, scales, rivals, hard, seed, problem)
 
 
 __all__ = [
