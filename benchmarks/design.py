@@ -43,8 +43,8 @@ def measure(case: str, options: Options) -> list[Row]:
     methods: dict[str, Callable[[int], dict[float, int]]] = {
         "gradient": lambda seed: _gradient(problem, truth, seed),
         "black box (score of a smoothed objective)": lambda seed: _smoothed(truth, start, seed, limit),
-        "central differences + Adam, replayed noise": lambda seed: _differences(truth, start, seed, limit, 1, 0.01, True),
-    }  # fmt: skip
+        "central differences + Adam, replayed noise": lambda s: _differences(truth, start, s, limit, 1, 0.01, True),
+    }
     rivals: dict[str, list[Callable[[int], dict[float, int]]]] = {
         "CMA-ES": [
             lambda seed, n=n, s=s: _cma(truth, start, seed, limit, n, s) for n in (1, 10, 100) for s in (0.1, 0.5)

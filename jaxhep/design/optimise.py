@@ -13,7 +13,7 @@ import numpy as np
 
 from .._types import Array, Key, Noise
 from ..expectation import mean
-from .evaluation import Sample, evaluate
+from .evaluation import Sample
 from .lagrangian import FEASIBLE, feasible, penalty, updated, violation
 from .problem import Problem
 from .result import DesignResult, Spent
@@ -127,26 +127,11 @@ def _value(
     return value + penalty(problem, excess, multipliers, stiffness), (value, error, excess)
 
 
-def _gain(problem: Problem, share: Array, before: Array, after: Array, noise: Noise) -> tuple[Array, Array, Array]:
-    """L(before) − L(after) on the same noise, its error, and L(after)."""
-
-    pair = jnp.stack([before, after])
-    designs = jax.vmap(problem.space.external)(pair)
-    rows = jax.vmap(lambda d: jax.vmap(lambda x: problem.event(d, x)[0])(noise))(designs)
-    centres = jnp.mean(rows, axis=1)
-    total = jax.value_and_grad(lambda at, design: share @ problem.objectives(at, design))
-    values, slopes = jax.vmap(total)(centres, designs)
-    parts = jnp.einsum("dns,ds->dn", rows - centres[:, None], slopes)
-    spread = parts[0] - parts[1]
-    return values[0] - values[1], jnp.sqrt(jnp.sum(spread**2)) / rows.shape[1], values[1]
-
-
 class _Sizes(NamedTuple):
     """What a program is compiled for."""
 
     batch_size: int
     check_every: int
-    check_size: int
 
 
 class _Knobs(NamedTuple):
@@ -155,13 +140,11 @@ class _Knobs(NamedTuple):
     share: Array
     learning_rate: Array
     num_steps: Array
-    num_sigma: Array
-    min_gain: Array
 
 
 @partial(jax.jit, static_argnames=("problem", "sizes"))
-def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: Key) -> tuple[_State, _Record, Array]:
-    """`check_every` steps of all restarts, the new multipliers, and the test for the end."""
+def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: Key) -> tuple[_State, _Record]:
+    """`check_every` steps of all restarts and the new multipliers."""
     import optax
 
     optimiser = optax.scale_by_adam()
@@ -200,12 +183,22 @@ def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: K
     # Stiffer where a budget is missed and does not come nearer.
     stiffness = jnp.where((worst > FEASIBLE) & (worst > state.worst / 2), 2 * state.stiffness, state.stiffness)
 
-    fresh = problem.draw(jax.random.fold_in(jax.random.fold_in(key, _CHECK), number), sizes.check_size)
-    gain, error, value = jax.vmap(lambda a, b: _gain(problem, share, a, b, fresh))(state.checked, internal)
-    settled = (gain <= jnp.maximum(knobs.num_sigma * error, knobs.min_gain)) & (worst <= FEASIBLE)
-    calm = jnp.where(jnp.all(settled), state.calm + 1, 0)
-    new = _State(internal, inner, multipliers, stiffness, internal, worst, calm, number)
-    return new, records, jnp.stack([value, error])
+    return _State(internal, inner, multipliers, stiffness, state.checked, worst, state.calm, number), records
+
+
+def _test(problem: Problem, settings: Settings, state: _State, key: Key) -> tuple[_State, list[tuple[float, float]]]:
+    """Whether the steps since the last test have gained anything, on the same fresh noise; and the values now."""
+    fresh = jax.random.fold_in(jax.random.fold_in(key, _CHECK), state.step)
+    settled, now = True, []
+    for before, after, worst in zip(state.checked, state.internal, state.worst, strict=True):
+        designs = [problem.space.external(u) for u in (before, after)]
+        sample = Sample.draw(problem, designs, fresh, settings.check_size, batch_size=settings.check_size)
+        gain = sample.measured([1.0, -1.0])
+        none = gain.value <= max(settings.num_sigma * gain.error, settings.min_gain)
+        settled = settled and none and float(worst) <= FEASIBLE
+        now.append(sample.measured([0.0, 1.0]).total)
+    calm = jnp.where(settled, state.calm + 1, 0)
+    return state._replace(checked=state.internal, calm=calm), now
 
 
 def _starts(problem: Problem, key: Key, settings: Settings, start: Values | None) -> list[dict[str, np.ndarray]]:
@@ -265,9 +258,10 @@ def optimise(
     space = problem.space
     internal = jnp.stack([space.internal(design) for design in starts])
     mark = fingerprint(_describe(problem, key, settings, starts, str(internal.dtype)))
-    first = evaluate(
-        problem, starts[0], jax.random.fold_in(key, _FINAL - 2), settings.check_size, batch_size=settings.check_size
-    )
+    size = settings.check_size
+    # Always two designs at a time: one program for every number outside of the steps.
+    pair = Sample.draw(problem, [starts[0]] * 2, jax.random.fold_in(key, _FINAL - 2), size, batch_size=size)
+    first = pair.measured([1.0, 0.0])
     scale = max(abs(first.value), first.error, 1e-30)
     count = len(problem.budgets)
     state = _State(
@@ -280,9 +274,9 @@ def optimise(
         jnp.zeros((), jnp.int32),
         jnp.zeros((), jnp.uint32),
     )
-    numbers = (settings.learning_rate, settings.num_steps, settings.num_sigma, settings.min_gain)
-    knobs = _Knobs(*(jnp.asarray(x, internal.dtype) for x in (problem.weights, *numbers)))
-    sizes = _Sizes(settings.batch_size, settings.check_every, settings.check_size)
+    numbers = (problem.weights, settings.learning_rate, settings.num_steps)
+    knobs = _Knobs(*(jnp.asarray(x, internal.dtype) for x in numbers))
+    sizes = _Sizes(settings.batch_size, settings.check_every)
     shape = (0, settings.restarts)
     empty = np.zeros(shape)
     record = _Record(np.zeros((*shape, space.size)), empty, empty, empty, empty, np.zeros((*shape, count)))  # type: ignore[arg-type]
@@ -296,17 +290,15 @@ def optimise(
             if int(state.calm) >= settings.patience:
                 reason = f"no gain above {settings.num_sigma:g} standard errors in {settings.patience} tests"
                 break
-            state, steps, tested = _chunk(problem, sizes, knobs, state, key)
+            state, steps = _chunk(problem, sizes, knobs, state, key)
             record = jax.tree.map(lambda old, new: np.concatenate([old, np.asarray(new)]), record, steps)
             _check_finite(space.labels, record, steps)
+            state, now = _test(problem, settings, state, key)
             if checkpoint is not None:
                 save(checkpoint, (state, record), mark)
             if on_progress is not None:
-                best = int(np.argmin(np.asarray(tested[0])))
-                on_progress(
-                    Progress(int(state.step), total, float(tested[0, best]), float(tested[1, best]),
-                             float(state.worst[best]))
-                )  # fmt: skip
+                best = min(range(len(now)), key=lambda k: now[k][0])
+                on_progress(Progress(int(state.step), total, *now[best], float(state.worst[best])))
     except KeyboardInterrupt as interrupt:
         if checkpoint is not None:
             interrupt.add_note(f"{int(state.step)} of {total} steps are in {checkpoint}; go on from it with resume")
@@ -353,7 +345,9 @@ def _finish(
     ends = [jax.tree.map(lambda x: np.asarray(x, np.float64), problem.space.external(u)) for u in state.internal]
     choice_key, final_key = jax.random.fold_in(key, _FINAL - 1), jax.random.fold_in(key, _FINAL)
     size = settings.check_size
-    trials = [evaluate(problem, end, choice_key, size, batch_size=size) for end in ends]
+    trials = [
+        Sample.draw(problem, [starts[0], end], choice_key, size, batch_size=size).measured([0.0, 1.0]) for end in ends
+    ]
     met = np.asarray(state.worst) <= 10 * FEASIBLE
     values = np.array([trial.value for trial in trials])
     best = int(np.argmin(np.where(met | ~met.any(), values, np.inf)))

@@ -47,7 +47,7 @@ class Physics:
     threshold_width: float = 0.02
     cluster_side: float = 12.0
     sampling_coefficient: float = 0.027
-    window: int = 7
+    window: int = 5
 
 
 @dataclasses.dataclass(frozen=True)

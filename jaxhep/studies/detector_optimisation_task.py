@@ -84,7 +84,8 @@ class DetectorTask:
             layers,
             grid,
             transverse="spots" if self.hard else "expected",
-            sampling_term=physics.sampling_coefficient,
+            # The widths do not feel them; spots need the term for their number.
+            sampling_term=physics.sampling_coefficient if self.hard else None,
             sampling_law="thickness",
             pdg_id=22,
             distance=physics.distance,
