@@ -29,12 +29,11 @@ def optimise_detector(
     restarts: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Starts: the document's own, then random ones.")
     ] = 1,
-    num_random: Annotated[
-        int, typer.Option(help="Random designs of the same budgets; 0 for none.")
-    ] = 200,
+    num_random: Annotated[int, typer.Option(help="Random designs of the same budgets; 0 for none.")] = 200,
     hard_events: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Events of the hard re-evaluation.")
     ] = 2048,
+    sensitivity: Annotated[int, typer.Option(help="Batches of 512 events for the sensitivities; 0 for none.")] = 8,
     front: Annotated[int, typer.Option(help="Further points of the Pareto front, 0 to 8.")] = 2,
     second: Annotated[
         bool, typer.Option("--second/--no-second", help="Second derivatives and tolerances (dear).")
@@ -66,6 +65,8 @@ def optimise_detector(
             raise UsageError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}")
         if not 0 <= front <= 8:
             raise UsageError(f"--front must be from 0 to 8, got {front}")
+        if sensitivity and sensitivity < 4:
+            raise UsageError(f"--sensitivity must be 0 or at least 4 , got {sensitivity}")
         if num_random < 0:
             raise UsageError(f"--num-random must be at least 0, got {num_random}")
         document = DetectorDesign.uniform(10) if design is None else read_design(design)
@@ -81,6 +82,7 @@ def optimise_detector(
             "restarts": restarts,
             "num_random": num_random,
             "hard_events": hard_events,
+            "sensitivity": sensitivity,
             "front": front,
             "second": second,
             "seed": seed,
@@ -200,6 +202,7 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     with progress(max(len(factors), 1), "curves, sensitivities, front") as bar:
         more = report(
             study,
+            num_sensitivity=config["sensitivity"],
             second=config["second"],
             front_factors=factors,
             on_stage=lambda stage, done, count: bar(done) if stage == "front" else None,

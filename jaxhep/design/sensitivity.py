@@ -163,7 +163,7 @@ def sensitivity(
     values, slopes, hessians = (np.stack([part[i] for part in parts]) for i in range(3))
 
     def with_error(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return sample.mean(axis=0), sample.std(axis=0, ddof=1) / np.sqrt(num_batches)
+        return np.asarray(sample.mean(axis=0)), np.asarray(sample.std(axis=0, ddof=1) / np.sqrt(num_batches))
 
     total, total_error = with_error(values @ share)
     gradient, gradient_error = with_error(np.einsum("k,bki->bi", share, slopes))

@@ -35,7 +35,7 @@ def save(path: Path, tree: Any, mark: str) -> None:
     Raises:
         OSError: the disk refuses.
     """
-    leaves = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+    leaves: dict[str, Any] = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         np.savez(file, mark=np.array(mark), **leaves)

@@ -292,10 +292,10 @@ def detector_drawing(
         for k, (_, (passive, active, cell)) in enumerate(reversed(parts.items())):
             base, z = k * 1.25 * height, 0.0
             for p, a, c in zip(passive, active, cell, strict=True):
-                words = {} if labelled else {"label": materials[0]}
-                one.add_patch(Rectangle((z, base), p, height, facecolor="#5B6770", linewidth=0, **words))
-                words = {} if labelled else {"label": f"{materials[1]}, with cells"}
-                one.add_patch(Rectangle((z + p, base), a, height, facecolor=SKY, alpha=0.6, linewidth=0, **words))
+                label = {} if labelled else {"label": materials[0]}
+                one.add_patch(Rectangle((z, base), p, height, facecolor="#5B6770", linewidth=0, **label))
+                label = {} if labelled else {"label": f"{materials[1]}, with cells"}
+                one.add_patch(Rectangle((z + p, base), a, height, facecolor=SKY, alpha=0.6, linewidth=0, **label))
                 labelled = True
                 walls = base + height / 2 + c * (np.arange(np.ceil(height / c) + 1) - np.ceil(height / c) / 2)
                 inside = walls[(walls > base) & (walls < base + height)]

@@ -80,12 +80,7 @@ def fit_energy_network(
     spread = jnp.std(inputs, axis=0)
     first, second = jax.random.split(key)
     network = eqx.nn.MLP(inputs.shape[1], "scalar", width, depth, activation=jnp.tanh, key=first)
-    last = network.layers[-1]
-    network = eqx.tree_at(
-        lambda net: (net.layers[-1].weight, net.layers[-1].bias),
-        network,
-        (jnp.zeros_like(last.weight), jnp.zeros_like(last.bias)),
-    )
+    network = eqx.tree_at(lambda net: (net.layers[-1].weight, net.layers[-1].bias), network, replace_fn=jnp.zeros_like)
     model = EnergyNetwork(scale, network, jnp.mean(inputs, axis=0), jnp.where(spread > 0, spread, 1.0))
     # Only the network is trained.
     spec = eqx.tree_at(

@@ -111,8 +111,7 @@ def _half_error(rho: np.ndarray, low: float, high: float) -> float:
     reach = (high - low) * 0.1
     if reach <= 0:
         return 0.0
-    density = [max(np.mean(np.abs(rho - q) < reach) / (2 * reach), 1 / (n * 2 * reach)) for q in (low, high)]
-    a, b = density
+    a, b = (max(float(np.mean(np.abs(rho - q) < reach)), 1 / n) / (2 * reach) for q in (low, high))
     variance = p * (1 - p) * (1 / a**2 + 1 / b**2) - 2 * p * p / (a * b)
     return float(np.sqrt(max(variance, 0.0) / n) / 2)
 

@@ -141,7 +141,8 @@ def to_budgets(document: DetectorDesign) -> DetectorDesign:
 def rounded(document: DetectorDesign) -> DetectorDesign:
     """What can be built: thicknesses in steps of 0.1 mm, a whole number of cells along each side of a square metre.
 
-    Budgets are kept: where rounding spends too much, the layer with most cells loses a row, the thickest layer a step.
+    Budgets are kept: cells are rounded down, and up again where channels are left; where thicknesses spend too much,
+    the thickest layer loses a step.
 
     Arguments:
         document: any design.
@@ -161,9 +162,14 @@ def rounded(document: DetectorDesign) -> DetectorDesign:
         values[name][np.argmax(values[name])] -= _STEP
     if "cell_size" in document.free:
         side = math.sqrt(AREA)
-        count = np.round(side / values["cell_size"])
-        while np.sum(count**2) > document.budgets.get("channels", math.inf) + 1e-6:
-            count[np.argmax(count)] -= 1
+        low, high = document.bounds["cell_size"]
+        wanted = side / values["cell_size"]
+        count = np.maximum(np.floor(wanted + 1e-9), math.ceil(side / high - 1e-9))
+        # Up again, those that lost most first, as long as the budget allows.
+        for layer in np.argsort(count - wanted):
+            more = np.sum(count**2) + 2 * count[layer] + 1
+            if more <= document.budgets.get("channels", math.inf) + 1e-6 and side / (count[layer] + 1) >= low:
+                count[layer] += count[layer] < wanted[layer] - 1e-9
         values["cell_size"] = side / count
     return document.with_values(values)
 
@@ -190,7 +196,7 @@ def random_designs(document: DetectorDesign, count: int, seed: int) -> list[Dete
             values[name] = np.clip(values[name] * 3.0 ** (common + each), *document.bounds[name])
         # A bound that cuts one layer after the scaling shifts the sum: a few rounds settle it.
         drawn = document.with_values(values)
-        for _ in range(5):
+        for _ in range(30):
             drawn = to_budgets(drawn)
         answer.append(drawn)
     return answer

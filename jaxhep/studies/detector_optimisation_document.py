@@ -38,15 +38,15 @@ class Physics:
         window: cells along each side of the square in which the width of a shower is measured.
     """
 
-    lowest: float = 5.0
-    highest: float = 100.0
-    pion_energy: float = 40.0
-    distance: float = 150.0
-    noise: float = 0.001
-    threshold: float = 0.05
-    threshold_width: float = 0.02
-    cluster_side: float = 12.0
-    sampling_coefficient: float = 0.027
+    lowest: float | int = 5.0
+    highest: float | int = 100.0
+    pion_energy: float | int = 40.0
+    distance: float | int = 150.0
+    noise: float | int = 0.001
+    threshold: float | int = 0.05
+    threshold_width: float | int = 0.02
+    cluster_side: float | int = 12.0
+    sampling_coefficient: float | int = 0.027
     window: int = 5
 
 
@@ -57,9 +57,9 @@ class Prices:
     The defaults are illustrative numbers, not quotations.
     """
 
-    passive: float = 0.05
-    active: float = 0.01
-    channel: float = 10.0
+    passive: float | int = 0.05
+    active: float | int = 0.01
+    channel: float | int = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,17 +88,17 @@ class DetectorDesign:
 
     passive: str
     active: str
-    passive_thickness: tuple[float, ...]
-    active_thickness: tuple[float, ...]
-    cell_size: tuple[float, ...]
+    passive_thickness: tuple[float | int, ...]
+    active_thickness: tuple[float | int, ...]
+    cell_size: tuple[float | int, ...]
     free: tuple[str, ...] = FREE
-    bounds: Mapping[str, tuple[float, float]] = dataclasses.field(
+    bounds: Mapping[str, tuple[float | int, float | int]] = dataclasses.field(
         default_factory=lambda: {
             "passive_thickness": (0.1, 4.0), "active_thickness": (0.1, 2.0), "cell_size": (0.4, 12.0)
         }
     )  # fmt: skip
-    budgets: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    weights: Mapping[str, float] = dataclasses.field(
+    budgets: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
+    weights: Mapping[str, float | int] = dataclasses.field(
         default_factory=lambda: {"resolution": 1.0, "bias": 0.0, "separation": 0.5, "mass": 0.5, "price": 0.0}
     )
     physics: Physics = dataclasses.field(default_factory=Physics)
@@ -150,9 +150,10 @@ class DetectorDesign:
 
     def with_values(self, values: Mapping[str, Any]) -> "DetectorDesign":
         """The same document with other numbers."""
-        return dataclasses.replace(
-            self, **{name: tuple(float(x) for x in np.asarray(values[name])) for name in FREE if name in values}
-        )
+        rows: dict[str, Any] = {
+            name: tuple(float(x) for x in np.asarray(values[name])) for name in FREE if name in values
+        }
+        return dataclasses.replace(self, **rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain content, as it stands in a file."""

@@ -131,7 +131,7 @@ def test_network_learns_what_no_weight_can():
         )
 
     signals, energies = showers(2000)
-    steps = []
+    steps: list[int] = []
     network = fit_energy_network(
         signals,
         energies,
