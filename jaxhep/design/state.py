@@ -60,7 +60,8 @@ def load(path: Path, like: Any, mark: str) -> Any:
     """
     leaves, structure = jax.tree.flatten(like)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: NumPy leaves the file open when it is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             found = str(stored["mark"])
             arrays = [stored[f"leaf_{i}"] for i in range(len(stored.files) - 1)]
     except FileNotFoundError:
