@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .._gamma import erlang_cdf, gamma_cdf, inverse_gamma_cdf
 from .._types import Array, Float, Key, Scalar
 from ..noise import uniforms
+from ._gamma import erlang_cdf, gamma_cdf, inverse_gamma_cdf
 
 COEFFICIENTS: dict[str, float] = {
     "thrust": -2.0,

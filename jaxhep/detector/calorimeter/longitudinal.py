@@ -10,11 +10,11 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from ..._gamma import gamma_cdf
 from ..._types import Array, Float, Scalar
 from ...noise import normal
 from ..materials import Medium
-from ._bounds import floored
+from ._bounds import capped, floored
+from ._incomplete_gamma import LARGEST_SHAPE, incomplete_gamma
 
 
 class Profile(eqx.Module):
@@ -40,7 +40,7 @@ class Profile(eqx.Module):
     def contained(self, depth: Float[Array, "*n"]) -> Float[Array, "*n"]:
         r"""\(P(\alpha,\beta t)\), the part of the energy deposited before the depth t ≥ 0 (in radiation lengths from
         the start of the shower); 0 at negative depths. Differentiable in t, T and α."""
-        return gamma_cdf(self.shape, self.rate * depth)
+        return incomplete_gamma(self.shape, self.rate * depth)
 
     def relative_depth(self, depth: Float[Array, "*n"]) -> Float[Array, "*n"]:
         r"""\(\tau=\frac{t}{\langle t\rangle}\frac{e^{\langle\ln\alpha\rangle}}{e^{\langle\ln\alpha\rangle}-1}\),
@@ -65,8 +65,8 @@ def _log_y(medium: Medium, energy: Scalar) -> Scalar:
 
 
 def _shape(value: Array) -> Array:
-    """A shape kept above 1: the formula's own value from 1.1 on."""
-    return 1 + floored(value - 1, 0.1, 0.02)
+    """A shape kept between 1 and 40: the formula's own value from 1.1 to 30."""
+    return 1 + floored(capped(value, 30.0, LARGEST_SHAPE) - 1, 0.1, 0.02)
 
 
 def mean_profile(medium: Medium, energy: Scalar) -> Profile:
@@ -127,7 +127,7 @@ def draw_profile(moments: ProfileMoments, noise: Float[Array, "2"]) -> Profile:
 
     \(\ln T=\langle\ln T\rangle+\sigma_T(\sqrt{(1+\rho)/2}\,z_1+\sqrt{(1-\rho)/2}\,z_2)\), \(\ln\alpha\) the same with
     a minus sign; z by the inverse of the normal distribution, so the gradient is pathwise. An α below 1.1 is continued
-    smoothly above 1 (at 1 GeV in lead for 5 showers in 100,000).
+    smoothly above 1 (at 1 GeV in lead for 5 showers in 100,000), one above 30 below 40.
     """
     z = normal(noise)
     plus = jnp.sqrt((1 + moments.correlation) / 2) * z[0]

@@ -6,11 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..._gamma import inverse_gamma_cdf
 from ..._types import Array, Bool, Float, Int, Key, Noise, Scalar
 from ...event import Event
 from ...noise import stream, uniforms
 from ...simulator import AbstractSimulator
+from ._sampling import BOOSTS, gamma_draw
 from ._checks import not_negative, one_of, positive, real, whole
 from .layers import Layers
 from .longitudinal import Profile, draw_profile, mean_profile, profile_moments, spot_number, spot_profile
@@ -188,7 +188,8 @@ class Calorimeter(AbstractSimulator):
         return (*(_with_static(self, "spot_capacity", n) for n in less), self)
 
     def sample_noise(self, key: Key, dtype: Any = None) -> Noise:
-        """A dict of U(0,1) variates: "profile" (particle, 2), "conversion" (particle,), "sampling" (particle, slice),
+        """A dict of U(0,1) variates: "profile" (particle, 2), "conversion" (particle,), "sampling" (particle,
+        slice, 7),
         "spots" (spot, particle, slice, 2), and "noise", "cell_gain" (cells), "event_gain"; only what is used."""
         count, slices = self.max_particles, self.layers.num_layers * self.substeps
         keys = [jax.random.fold_in(key, i) for i in range(5)]
@@ -196,7 +197,7 @@ class Calorimeter(AbstractSimulator):
         if self.profile == "fluctuating":
             noise["profile"] = uniforms(keys[1], (count, 2), dtype)
         if self.sampling_term is not None:
-            noise["sampling"] = uniforms(keys[2], (count, slices), dtype)
+            noise["sampling"] = uniforms(keys[2], (count, slices, BOOSTS + 1), dtype)
         if self.transverse == "spots":
             rows = stream(keys[3], self.spot_capacity, count * slices * 2, dtype)
             noise["spots"] = rows.reshape(self.spot_capacity, count, slices, 2)
@@ -349,7 +350,7 @@ def _shower(detector: Calorimeter, particle: _Showering, noise: dict[str, Array]
     if detector.sampling_term is not None:
         terms = jnp.repeat(layers.sampling_terms(detector.sampling_term, detector.sampling_law), substeps)
         shape = jnp.maximum(true / terms**2, _LEAST_SHAPE)
-        visible = terms**2 * inverse_gamma_cdf(noise["sampling"], shape)
+        visible = terms**2 * gamma_draw(noise["sampling"], shape)
         visible = jnp.where(particle.active, visible, 0)
 
     crowded = jnp.asarray(False)

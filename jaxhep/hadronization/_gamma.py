@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jax.scipy.special import gammainc, gammaincc, gammaln, ndtri
 
-from ._types import Array, Float
+from .._types import Array, Float
 
 _ITERATIONS = 5  # four reach the rounding error for 1 ≤ a ≤ 100
 
@@ -87,16 +87,16 @@ def _inverse_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tup
 _inverse.defjvp(_inverse_jvp, symbolic_zeros=True)
 
 
-def inverse_gamma_cdf(uniform: Float[Array, "*n"], shape: Float[Array, "*m"]) -> Float[Array, "*k"]:
+def inverse_gamma_cdf(uniform: Float[Array, "*n"], shape: Float[Array, ""]) -> Float[Array, "*n"]:
     r"""The quantile of the gamma distribution of unit scale: \(x\) with \(\gamma(a,x)/\Gamma(a)=u\).
 
     **Arguments**
 
     - `uniform`: \(u\), any shape, in [0, 1]; nearer to the ends than a quarter (half) of the machine epsilon, that
       is taken instead.
-    - `shape`: \(a>0\), any shape that broadcasts with that of `uniform`.
+    - `shape`: \(a>0\), a scalar array.
 
-    **Returns** \(x\ge0\), of the broadcast shape; what is smaller than the smallest normal number is that number.
+    **Returns** \(x>0\), of the shape of `uniform`.
 
     **Gradient** implicit, \(\partial x/\partial a=-\partial_aF/p(x)\) and \(\partial x/\partial u=1/p(x)\) with
     \(p\) the density
@@ -109,4 +109,4 @@ def inverse_gamma_cdf(uniform: Float[Array, "*n"], shape: Float[Array, "*m"]) ->
     dtype = jnp.result_type(uniform, shape)
     precision = jnp.finfo(dtype)
     uniform = jnp.clip(jnp.asarray(uniform, dtype), precision.eps / 4, 1 - precision.epsneg)
-    return _inverse(*jnp.broadcast_arrays(uniform, jnp.asarray(shape, dtype)))
+    return _inverse(uniform, jnp.broadcast_to(jnp.asarray(shape, dtype), uniform.shape))
