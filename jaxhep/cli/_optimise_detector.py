@@ -61,6 +61,10 @@ def optimise_detector(
         if example is not None:
             _write_example(example, force)
             return
+        import importlib.util
+
+        if importlib.util.find_spec("optax") is None:
+            raise UsageError('the optimiser needs optax: pip install "jaxhep[learn]"')
         if not 0 <= seed < 2**63:
             raise UsageError(f"--seed must be a whole number from 0 to 2^63 − 1, got {seed}")
         if not 0 <= front <= 8:

@@ -1,6 +1,8 @@
 """Whole studies, each a short script over the floors below."""
 
 from jaxhep.studies.closure import BruteForce, ClosureToys, brute_force, closure
+from jaxhep.studies.detector_optimisation import DetectorStudy, optimise_detector
+from jaxhep.studies.detector_optimisation_document import DesignError, DetectorDesign, read_design
 from jaxhep.studies.event_run import EventRun
 from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
 from jaxhep.studies.gradient_check import GradientCheck, check_gradients
@@ -11,6 +13,9 @@ from jaxhep.studies.uncertainties import Uncertainties, uncertainties
 __all__ = [
     "BruteForce",
     "ClosureToys",
+    "DesignError",
+    "DetectorDesign",
+    "DetectorStudy",
     "EventRun",
     "EventShapeFit",
     "GradientCheck",
@@ -24,6 +29,8 @@ __all__ = [
     "fit_event_shapes",
     "moved_histograms",
     "open_run",
+    "optimise_detector",
+    "read_design",
     "stability",
     "uncertainties",
 ]
