@@ -292,7 +292,7 @@ def detector_drawing(
         for k, (_, (passive, active, cell)) in enumerate(reversed(parts.items())):
             base, z = k * 1.25 * height, 0.0
             for p, a, c in zip(passive, active, cell, strict=True):
-                label = {} if labelled else {"label": materials[0]}
+                label: dict[str, Any] = {} if labelled else {"label": materials[0]}
                 one.add_patch(Rectangle((z, base), p, height, facecolor="#5B6770", linewidth=0, **label))
                 label = {} if labelled else {"label": f"{materials[1]}, with cells"}
                 one.add_patch(Rectangle((z + p, base), a, height, facecolor=SKY, alpha=0.6, linewidth=0, **label))

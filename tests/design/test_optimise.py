@@ -13,6 +13,7 @@ from jaxhep.design import (
     CheckpointError,
     InfeasibleError,
     Problem,
+    Progress,
     Settings,
     Variable,
     compare,
@@ -136,7 +137,7 @@ def test_an_interrupted_run_resumes_with_the_same_trajectory_bit_for_bit(two, tm
     assert "40 of 60 steps" in stopped.value.__notes__[0]
     with pytest.raises(CheckpointError, match="resume=True"):
         optimise(two, jax.random.key(3), RESTARTED, checkpoint=file)
-    seen = []
+    seen: list[Progress] = []
     resumed = optimise(two, jax.random.key(3), RESTARTED, checkpoint=file, resume=True, on_progress=seen.append)
     assert [p.step for p in seen] == [60]
     for name, values in whole.trajectory.items():

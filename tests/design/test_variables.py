@@ -72,8 +72,9 @@ def test_random_designs_are_allowed_and_differ(kind):
     high = np.broadcast_to(np.inf if KINDS[kind].upper is None else KINDS[kind].upper, drawn[0].shape)
     assert np.all((drawn >= low - 1e-12) & (drawn <= high + 1e-12))
     assert np.all((drawn.std(axis=0) > 0) == np.ravel(KINDS[kind].mask))
-    if KINDS[kind].total is not None:
-        np.testing.assert_allclose(drawn.sum(axis=1), KINDS[kind].total)
+    total = KINDS[kind].total
+    if total is not None:
+        np.testing.assert_allclose(drawn.sum(axis=1), total)
 
 
 @pytest.mark.parametrize(
