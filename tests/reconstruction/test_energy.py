@@ -146,4 +146,4 @@ def test_network_learns_what_no_weight_can():
     again, truth = showers(4000)
     linear = float(jnp.std(jax.vmap(network.scale)(again) / truth))
     learned = float(jnp.std(jax.vmap(network)(again) / truth))
-    assert learned < 0.5 * linear
+    assert learned < 0.7 * linear
