@@ -180,7 +180,7 @@ def pareto_front(
         order = np.argsort(front[:, 0])
         x, y = front[order].T
         one.errorbar(x, y, xerr=spread[order, 0], yerr=spread[order, 1], fmt="o-", color=BLUE, markersize=5,
-                     linewidth=1.2, label="front", zorder=3)  # fmt: skip
+                     linewidth=1.2, label="front" if len(front) > 1 else "optimum", zorder=3)  # fmt: skip
         one.set_xlabel(xlabel)
         one.set_ylabel(ylabel)
         one.set_title(title, loc="left")
