@@ -32,6 +32,7 @@ print(json.dumps({
 }))
 """
 
+
 def _read(path):
     nbformat = pytest.importorskip("nbformat")
     return nbformat.read(path, as_version=4)
