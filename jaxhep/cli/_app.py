@@ -2,7 +2,7 @@
 
 import typer
 
-from . import _check_gradients, _fit, _move, _sample, _shower, _train
+from . import _check_gradients, _fit, _move, _optimise_detector, _sample, _shower, _train
 
 app = typer.Typer(
     help="Differentiable particle physics in JAX: shower events, move them, fit them with gradients.",
@@ -16,6 +16,7 @@ app.command("move")(_move.move)
 app.command("train")(_train.train)
 app.command("sample")(_sample.sample)
 app.command("check-gradients")(_check_gradients.check_gradients)
+app.command("optimise-detector")(_optimise_detector.optimise_detector)
 
 
 def main() -> None:

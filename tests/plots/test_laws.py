@@ -69,9 +69,19 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
     "corner": ((RNG.normal(size=(300, 2)), RNG.normal(size=(200, 2)), ["x", "y"]), {"title": "corner", "bins": 8}, 5),
     "loss_curves": (({"loss": HEIGHTS}, 1.1 * HEIGHTS), {"best_epoch": 4, "title": "losses"}, 1),
     "benchmark_bars": ((["a", "b"], np.array([2e6, 2e4])), {"reference": "b", "rate_error": ERRORS[:2]}, 1),
+    "design_trajectory": ((np.linspace(3, 1, 8), ERRORS[0] * np.ones(8)), {"title": "way"}, 1),
+    "resolution_curves": (
+        (EDGES[1:], {"now": (0.1 * HEIGHTS, 0.1 * ERRORS, 0.01 * HEIGHTS, ERRORS)}), {"title": "resolution"}, 2
+    ),
+    "pareto_front": (
+        (np.array([[1.0, 3.0], [2.0, 2.0]]),), {"xlabel": "a", "ylabel": "b", "others": {"start": [[3.0, 3.0]]}}, 1
+    ),
+    "sensitivity_profile": (({"passive": (HEIGHTS, ERRORS)},), {"title": "answer"}, 1),
+    "detector_drawing": (({"start": (HEIGHTS, HEIGHTS, HEIGHTS)},), {"title": "detector"}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
 ANY_LENGTH = {"pull_histogram": {0}, "corner": {0, 1}}
+ANY_LENGTH = {"pull_histogram": {0}, "pareto_front": {0}}
 
 
 def draw(name, args=None, **more):
