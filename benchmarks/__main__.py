@@ -14,7 +14,8 @@ from typing import Any
 from ._common import Options, Row, Skip, pin_to_one_core
 
 NAMES = (
-    "shower", "pythia", "dipole", "moving", "sobol", "fit", "calorimeter", "detector", "design", "flows", "training", "floor",
+    "shower", "pythia", "dipole", "moving", "sobol", "fit", "calorimeter", "detector", "design", "flows",
+    "training", "floor",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
