@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from ..._positive_definite import inverse_and_log_det
 from ..._types import Scalar
-from ._linear import inverse_positive
 from .layers import Hits, Tracker, Transport
 from .propagation import TrackState
 
@@ -103,7 +103,7 @@ def fit_track(
         # Too few hits: a unit matrix in place of a singular one, and no change.
         information = jnp.where(valid, normal.information, jnp.eye(number, dtype=local.dtype))
         right = jnp.where(valid, normal.right, 0)
-        covariance = inverse_positive(information)
+        covariance, _ = inverse_and_log_det(information)
         change = covariance @ right
         return local.at[:number].add(change), (covariance, normal.chi2 - change @ right)
 
@@ -140,7 +140,8 @@ def expected_covariance(
     solve = _global if method == "global" else _kalman
     transport = tracker.transport(track)
     zeros = jnp.zeros_like(transport.predicted)
-    return inverse_positive(solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters).information)
+    normal = solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters)
+    return inverse_and_log_det(normal.information)[0]
 
 
 def pt_resolution(tracker: Tracker, track: TrackState) -> Scalar:
@@ -189,7 +190,7 @@ def _global(transport: Transport, sigma: Array, residuals: Array, weights: Array
     # In units of the measurement errors; a hit of weight 0 drops out without a division by zero.
     scale = _safe_sqrt(weights) / sigma
     a, g, r = scale[:, None] * design[:, :number], scale[:, None] * scatter, scale * residuals
-    inverse = inverse_positive(jnp.eye(layers, dtype=dtype) + g @ g.T)
+    inverse, _ = inverse_and_log_det(jnp.eye(layers, dtype=dtype) + g @ g.T)
     return _Normal(a.T @ inverse @ a, a.T @ inverse @ r, r @ inverse @ r)
 
 

@@ -37,7 +37,8 @@ def inverse_and_log_det(
 
     def eliminate(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         a, log_det = state
-        pivot = a[k, k]
+        # A pivot of zero, too, is no variance.
+        pivot = jnp.where(a[k, k] > 0, a[k, k], jnp.nan)
         row, column = a[k] / pivot, a[:, k]
         a = a - column[:, None] * row[None, :]
         a = a.at[k].set(row).at[:, k].set(-column / pivot).at[k, k].set(1 / pivot)
@@ -45,7 +46,7 @@ def inverse_and_log_det(
 
     inverse, log_det = jax.lax.fori_loop(0, matrix.shape[0], eliminate, (start, 2 * jnp.sum(jnp.log(scale))))
     inverse = inverse / (scale[:, None] * scale[None, :])
-    # The logarithm of a pivot below zero is NaN: it has to show in the inverse, too.
+    # A bad pivot has to show in the whole inverse.
     return jnp.where(jnp.isnan(log_det), jnp.nan, (inverse + inverse.T) / 2), log_det
 
 
