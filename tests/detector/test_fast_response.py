@@ -107,8 +107,7 @@ STEPS = {
 NAMES = ("visible", "missing_energy_resolution", "tracks", "momentum_resolution", "hcal", "curled_up")
 
 
-@pytest.fixture(scope="module")
-def sample():
+def make_sample():
     """Soft particles, so that loopers, the turn-on and the thresholds matter; (parameter, seed) → observables."""
     gun = Gun(mean=1.5, floor=0.3, reach=0.99)
     # Wide sharing: the derivative in the field has a variance like 1/spread.
@@ -139,19 +138,25 @@ def sample():
         }
 
     @jax.jit
-    def moving(direction, shift, key):
-        def at(t):
-            values = {n: x * jnp.exp(t * direction[n] + shift[n]) for n, x in center.items()}
-            simulator = with_parameters(detector, values)
-            return jax.vmap(lambda k: observe(simulator, k))(jax.random.split(key, EVENTS))
+    def at(shift, key):
+        values = {n: x * jnp.exp(shift[n]) for n, x in center.items()}
+        simulator = with_parameters(detector, values)
+        return jax.vmap(lambda k: observe(simulator, k))(jax.random.split(key, EVENTS))
 
-        return jax.jvp(at, (jnp.zeros(()),), (jnp.ones(()),))
+    @jax.jit
+    def moving(direction, key):
+        return jax.jvp(lambda t: at({n: t * x for n, x in direction.items()}, key), (jnp.zeros(()),), (jnp.ones(()),))
 
     zero = dict.fromkeys(STEPS, 0.0)
     return types.SimpleNamespace(
-        gradient=lambda name, seed: moving(zero | {name: 1.0}, zero, jax.random.key(seed)),
-        at=lambda name, step, seed: moving(zero, zero | {name: step}, jax.random.key(seed))[0],
+        gradient=lambda name, seed: moving(zero | {name: 1.0}, jax.random.key(seed)),
+        at=lambda name, step, seed: at(zero | {name: step}, jax.random.key(seed)),
     )
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return make_sample()
 
 
 # Which observables a parameter must move by more than the errors: the test has power there.

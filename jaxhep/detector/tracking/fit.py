@@ -78,7 +78,8 @@ def fit_track(
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker([0.1, 0.2, 0.3, 0.4], resolutions=1e-5, thicknesses=0.01, field=2.0)
     ...     truth = tracker.track(pt=5.0, charge=1)
-    ...     fit = fit_track(tracker, tracker(tracker.sample_noise(jax.random.key(0)), truth), truth)
+    ...     noise = tracker.sample_noise(jax.random.key(0))
+    ...     fit = jax.jit(lambda noise: fit_track(tracker, tracker(noise, truth), truth))(noise)
     >>> fit.parameters.shape, int(fit.ndf)
     ((3,), 1)
     """
