@@ -1,5 +1,7 @@
-"""Detectors as functions of parameters and of noise drawn beforehand: electromagnetic calorimeters (`calorimeter`), whole
-events (`fast`) and tracking layers (`tracking`)."""
+"""Detectors as functions of parameters and of noise drawn beforehand.
+
+Electromagnetic calorimeters (`calorimeter`), whole events (`fast`) and tracking layers (`tracking`).
+"""
 
 from . import calorimeter, materials, tracking
 from .calorimeter import Calorimeter, CalorimeterResponse, ParticleGun

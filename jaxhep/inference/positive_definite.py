@@ -1,4 +1,4 @@
-"""Inverse and log-determinant of a positive definite matrix; they live on the ground floor, the track fit needs them, too."""
+"""Inverse and log-determinant of a positive definite matrix: from the ground floor."""
 
 from .._positive_definite import inverse_and_log_det
 

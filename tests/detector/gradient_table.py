@@ -101,8 +101,8 @@ def calorimeter_table(total):
                 frozen[name].add((up - down) / (2 * h))
     pulls = []
     print(f"{here.count} showers at the point and at each of the ten others\n")
-    print("| d/dln | of | pathwise | difference of independent runs | pull | std of the estimate of one shower: pathwise "
-          "| frozen noise, h = 0.02 | independent |")  # fmt: skip
+    print("| d/dln | of | pathwise | difference of independent runs | pull "
+          "| std of one shower's estimate: pathwise | frozen noise, h = 0.02 | independent |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     for j, name in enumerate(names):
         up, down = shifted[name, 1], shifted[name, -1]

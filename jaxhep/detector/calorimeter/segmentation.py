@@ -265,7 +265,10 @@ class Grid(AbstractSegmentation):
             in_x = _hats(place_x, self.num_x) * weights[..., None]
             in_y = _hats(place_y, self.num_y)
             return jnp.einsum(
-                "slkx,slky->lxy", in_x.reshape(*spots, -1), in_y.reshape(*spots, -1), precision=jax.lax.Precision.HIGHEST
+                "slkx,slky->lxy",
+                in_x.reshape(*spots, -1),
+                in_y.reshape(*spots, -1),
+                precision=jax.lax.Precision.HIGHEST,
             )
         low_x, low_y = jnp.floor(place_x - 0.5), jnp.floor(place_y - 0.5)
         part_x, part_y = place_x - 0.5 - low_x, place_y - 0.5 - low_y
