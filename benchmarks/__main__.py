@@ -13,7 +13,7 @@ from typing import Any
 
 from ._common import Options, Row, Skip, pin_to_one_core
 
-NAMES = ("shower", "pythia", "dipole", "moving", "sobol", "fit", "calorimeter", "detector", "floor")
+NAMES = ("shower", "pythia", "dipole", "moving", "sobol", "fit", "calorimeter", "detector", "design", "floor")
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _MARK = "benchmark-result "

@@ -32,6 +32,17 @@ print(json.dumps({
 }))
 """
 
+_DETECTOR_PROBE = """
+import json
+print(json.dumps({
+    "steps": study.result.num_steps,
+    "depth": study.hard.design.depth,
+    "limit": start.budgets["depth"],
+    "slope": float(total.mean()),
+    "slope_error": float(total.std() / len(total) ** 0.5),
+}))
+"""
+
 
 def _read(path):
     nbformat = pytest.importorskip("nbformat")
@@ -102,6 +113,31 @@ def test_fit_is_valid_and_its_interval_holds_the_best_value(executed):
     assert 0.08 < numbers["alpha_s"][0] < 0.13
     assert low < best < high
     assert (high - low) / 2 == pytest.approx(error, rel=0.3)
+
+
+def test_detector_notebook_runs_at_reduced_size(tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = _read(NOTEBOOKS / "detector_design.ipynb")
+    notebook.cells.append(nbformat.v4.new_code_cell(_DETECTOR_PROBE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXHEP_NOTEBOOK_LAYERS", "3")
+        patch.setenv("JAXHEP_NOTEBOOK_STEPS", "25")
+        patch.setenv("XLA_FLAGS", "")
+        nbclient.NotebookClient(
+            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        ).execute()
+    numbers = json.loads("".join(output.text for output in notebook.cells.pop().outputs))
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 4
+    assert any("price of depth" in o.get("data", {}).get("text/html", "") for o in outputs)
+    assert numbers["steps"] == 25
+    assert numbers["depth"] <= numbers["limit"] + 1e-9
+    # More lead in front of a leaking calorimeter keeps more of the energy in it.
+    assert numbers["slope"] > 5 * numbers["slope_error"] > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stored_notebooks_are_small_ran_in_order_and_carry_no_times():

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import _check_gradients, _fit, _move, _shower
+from . import _check_gradients, _fit, _move, _optimise_detector, _shower
 
 app = typer.Typer(
     help="Differentiable particle physics in JAX: shower events, move them, fit them with gradients.",
@@ -14,6 +14,7 @@ app.command("fit")(_fit.fit)
 app.command("shower")(_shower.shower)
 app.command("move")(_move.move)
 app.command("check-gradients")(_check_gradients.check_gradients)
+app.command("optimise-detector")(_optimise_detector.optimise_detector)
 
 
 def main() -> None:

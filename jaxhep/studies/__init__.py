@@ -1,6 +1,8 @@
 """Whole studies, each a short script over the floors below."""
 
 from jaxhep.studies.closure import BruteForce, ClosureToys, brute_force, closure
+from jaxhep.studies.detector_optimisation import DetectorStudy, optimise_detector
+from jaxhep.studies.detector_optimisation_document import DesignError, DetectorDesign, read_design
 from jaxhep.studies.dipole_run import DipoleRun
 from jaxhep.studies.event_run import AbstractEventRun, EventRun
 from jaxhep.studies.event_shape_fit import EventShapeFit, fit_event_shapes
@@ -13,6 +15,9 @@ __all__ = [
     "AbstractEventRun",
     "BruteForce",
     "ClosureToys",
+    "DesignError",
+    "DetectorDesign",
+    "DetectorStudy",
     "DipoleRun",
     "EventRun",
     "EventShapeFit",
@@ -28,6 +33,8 @@ __all__ = [
     "fit_event_shapes",
     "moved_histograms",
     "open_run",
+    "optimise_detector",
+    "read_design",
     "stability",
     "uncertainties",
 ]

@@ -67,9 +67,18 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
         (np.outer(HEIGHTS, [1.0, 0.2, 1e-9]), EDGES, np.array([0.0, 1.0, 2.0, 5.0])), {"title": "electron"}, 1
     ),
     "benchmark_bars": ((["a", "b"], np.array([2e6, 2e4])), {"reference": "b", "rate_error": ERRORS[:2]}, 1),
+    "design_trajectory": ((np.linspace(3, 1, 8), ERRORS[0] * np.ones(8)), {"title": "way"}, 1),
+    "resolution_curves": (
+        (EDGES[1:], {"now": (0.1 * HEIGHTS, 0.1 * ERRORS, 0.01 * HEIGHTS, ERRORS)}), {"title": "resolution"}, 2
+    ),
+    "pareto_front": (
+        (np.array([[1.0, 3.0], [2.0, 2.0]]),), {"xlabel": "a", "ylabel": "b", "others": {"start": [[3.0, 3.0]]}}, 1
+    ),
+    "sensitivity_profile": (({"passive": (HEIGHTS, ERRORS)},), {"title": "answer"}, 1),
+    "detector_drawing": (({"start": (HEIGHTS, HEIGHTS, HEIGHTS)},), {"title": "detector"}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
-ANY_LENGTH = {"pull_histogram": {0}}
+ANY_LENGTH = {"pull_histogram": {0}, "pareto_front": {0}}
 
 
 def draw(name, args=None, **more):
