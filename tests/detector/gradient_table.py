@@ -1,10 +1,11 @@
 """The gradient table of docs/detector.md: the comparisons of the tests at higher statistics.
 
-`python -m tests.detector.gradient_table calorimeter 1000000` or `... event 100000`; Ctrl-C shows what is done so far.
+`python -m tests.detector.gradient_table calorimeter 1e6 table.md` writes the table anew after each chunk; `event 1e5`
+prints that of the whole-event detector.
 """
 
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from scipy.stats import chi2, norm
 from tests.detector import test_calorimeter_gradients as calorimeter
 
 CHUNK = 2**14
+FROZEN = 0.02
 ROWS = (
     *(("energy of layer 2", "mean", 1), ("energy of layer 4", "mean", 3), ("energy of one cell", "mean", 5)),
     *(("leakage behind", "mean", 6), ("visible energy", "mean", 7), ("(σ/E)²", "ratio", 7), ("cells hit", "mean", 9)),
@@ -67,28 +69,17 @@ def ratio_slope(moments, at, place):
     return d2 / m1**2 - 2 * m2 * d1 / m1**3, weights
 
 
-def chunks(total) -> Iterator[int]:
-    """Numbers of chunks, ended early by Ctrl-C."""
-    try:
-        for i in range(max(total // CHUNK, 1)):
-            yield i
-            print(f"{(i + 1) * CHUNK} showers", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-
-
 def keys_of(chunk, sample):
     return jax.random.split(jax.random.fold_in(jax.random.key(1000 + sample), chunk), CHUNK)
 
 
-def calorimeter_table(total):
+def calorimeter_table(total, path):
     """Every observable in every parameter; then the variances."""
     names, steps, zero = calorimeter.NAMES, calorimeter.STEPS, jnp.zeros(5)
     here = Moments(66)
     shifted = {(name, sign): Moments(11) for name in names for sign in (1, -1)}
     frozen = {name: Moments(11) for name in names}
-    h = 0.02
-    for i in chunks(total):
+    for i in range(max(int(total) // CHUNK, 1)):
         keys = keys_of(i, 0)
         values = np.asarray(calorimeter.values(zero, keys))
         here.add(np.concatenate([values, np.asarray(calorimeter.slopes(zero, keys)).reshape(CHUNK, -1)], 1))
@@ -96,16 +87,24 @@ def calorimeter_table(total):
             for sign in (1, -1):
                 at = zero.at[j].set(sign * steps[name])
                 shifted[name, sign].add(calorimeter.values(at, keys_of(i, 10 + 2 * j + (sign > 0))))
-            if i < 4:
-                up, down = (np.asarray(calorimeter.values(zero.at[j].set(s * h), keys), float) for s in (1, -1))
-                frozen[name].add((up - down) / (2 * h))
+            if i < 2:
+                up, down = (np.asarray(calorimeter.values(zero.at[j].set(s * FROZEN), keys), float) for s in (1, -1))
+                frozen[name].add((up - down) / (2 * FROZEN))
+        Path(path).write_text("\n".join(lines_of(here, shifted, frozen)) + "\n")
+
+
+def lines_of(here, shifted, frozen):
+    """The table of the calorimeter in Markdown."""
+    lines = [
+        f"{here.count} showers at the point and at each of the ten others:",
+        "",
+        "| d/dln | of | pathwise | difference of independent runs | pull | std of one shower's estimate: pathwise "
+        f"| frozen noise, h = {FROZEN} | independent |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     pulls = []
-    print(f"{here.count} showers at the point and at each of the ten others\n")
-    print("| d/dln | of | pathwise | difference of independent runs | pull "
-          "| std of one shower's estimate: pathwise | frozen noise, h = 0.02 | independent |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
-    for j, name in enumerate(names):
-        up, down = shifted[name, 1], shifted[name, -1]
+    for j, name in enumerate(calorimeter.NAMES):
+        up, down, step = shifted[name, 1], shifted[name, -1], calorimeter.STEPS[name]
         for label, kind, column in ROWS:
             # The hard number of hits on the side of the samples, the noise integrated out on that of the derivative.
             sampled = 10 if column == 9 else column
@@ -113,20 +112,21 @@ def calorimeter_table(total):
             if kind == "mean":
                 slope, weights = here.mean[place + column], unit(66, place + column)
                 (high, a), (low, b) = ((m.mean[sampled], unit(11, sampled)) for m in (up, down))
-                spread = np.sqrt(frozen[name].covariance[sampled, sampled])
+                spread = f"{np.sqrt(frozen[name].covariance[sampled, sampled]):.3g}"
             else:
                 slope, weights = ratio_slope(here, column, place)
                 (high, a), (low, b) = (ratio(m, column) for m in (up, down))
-                spread = np.nan
+                spread = ""
             error = here.error(weights)
-            difference = (high - low) / (2 * steps[name])
-            error_difference = np.hypot(up.error(a), down.error(b)) / (2 * steps[name])
-            pull = (slope - difference) / np.hypot(error, error_difference)
-            pulls.append(pull)
+            difference = (high - low) / (2 * step)
+            error_difference = np.hypot(up.error(a), down.error(b)) / (2 * step)
+            pulls.append((slope - difference) / np.hypot(error, error_difference))
             one, two = error * np.sqrt(here.count), error_difference * np.sqrt(2 * up.count)
-            print(f"| {name} | {label} | {slope:.5f} ± {error:.5f} | {difference:.5f} ± {error_difference:.5f} | "
-                  f"{pull:+.2f} | {one:.3g} | {spread:.3g} | {two:.3g} |")  # fmt: skip
-    verdict(pulls)
+            lines.append(
+                f"| {name} | {label} | {slope:.5f} ± {error:.5f} | {difference:.5f} ± {error_difference:.5f} | "
+                f"{pulls[-1]:+.2f} | {one:.3g} | {spread} | {two:.3g} |"
+            )
+    return [*lines, "", verdict(pulls)]
 
 
 def event_table(total):
@@ -135,7 +135,7 @@ def event_table(total):
     from tests.detector import test_fast_response as response
 
     sample = response.make_sample()
-    pulls, rounds = [], max(total // response.EVENTS, 1)
+    pulls, rounds = [], max(int(total) // response.EVENTS, 1)
     print("| d/dln | of | gradient | difference of independent runs | pull |\n|---|---|---|---|---|")
     for i, name in enumerate(response.STEPS):
         step = response.STEPS[name]
@@ -147,20 +147,21 @@ def event_table(total):
             for observable in response.NAMES:
                 got = derivative(values[observable], tangents[observable], values["weight"], tangents["weight"])
                 up, down = (mean(s[observable], s["weight"]) for s in (plus, minus))
-                row = (got.value, got.error, (up.value - down.value) / (2 * step), np.hypot(up.error, down.error))
-                found.setdefault(observable, []).append(tuple(float(x) for x in row))
+                difference = float(up.value - down.value) / (2 * step)
+                row = (float(got.value), float(got.error), difference, float(np.hypot(up.error, down.error)))
+                found.setdefault(observable, []).append(row)
             print(f"{name}: {(k + 1) * response.EVENTS} events", file=sys.stderr, flush=True)
         for observable, rows in found.items():
             table = np.array(rows)
-            slope, difference = table[:, 0].mean(), table[:, 2].mean()
+            slope, apart = table[:, 0].mean(), table[:, 2].mean()
             error = np.sqrt((table[:, 1] ** 2).sum()) / rounds
             other = np.sqrt((table[:, 3] ** 2).sum()) / rounds / (2 * step)
             if np.hypot(error, other) == 0:
                 continue  # exactly independent of this parameter
-            pulls.append((slope - difference) / np.hypot(error, other))
-            print(f"| {name} | {observable} | {slope:.4f} ± {error:.4f} | {difference:.4f} ± {other:.4f} | "
+            pulls.append((slope - apart) / np.hypot(error, other))
+            print(f"| {name} | {observable} | {slope:.4f} ± {error:.4f} | {apart:.4f} ± {other:.4f} | "
                   f"{pulls[-1]:+.2f} |", flush=True)  # fmt: skip
-    verdict(pulls)
+    print("\n" + verdict(pulls))
 
 
 def verdict(pulls):
@@ -168,9 +169,15 @@ def verdict(pulls):
     square, number = float(np.sum(np.square(pulls))), len(pulls)
     largest = float(np.max(np.abs(pulls)))
     chance = 1 - (1 - 2 * norm.sf(largest)) ** number
-    print(f"\nχ² = {square:.1f} for {number} (p = {chi2.sf(square, number):.2f} if independent); largest pull "
-          f"{largest:.2f} (one as large in {100 * chance:.0f} % of such tables)")  # fmt: skip
+    return (
+        f"χ² = {square:.1f} for {number} (p = {chi2.sf(square, number):.2f} if independent); largest pull "
+        f"{largest:.2f} (one as large in {100 * chance:.0f} % of such tables)"
+    )
 
 
 if __name__ == "__main__":
-    {"calorimeter": calorimeter_table, "event": event_table}[sys.argv[1]](int(float(sys.argv[2])))
+    kind, events = sys.argv[1], float(sys.argv[2])
+    if kind == "calorimeter":
+        calorimeter_table(events, sys.argv[3])
+    else:
+        event_table(events)

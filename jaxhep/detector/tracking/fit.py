@@ -104,7 +104,7 @@ def fit_track(
         # Too few hits: a unit matrix in place of a singular one, and no change.
         information = jnp.where(valid, normal.information, jnp.eye(number, dtype=local.dtype))
         right = jnp.where(valid, normal.right, 0)
-        covariance, _ = inverse_and_log_det(information)
+        covariance = inverse_and_log_det(information)[0]
         change = covariance @ right
         return local.at[:number].add(change), (covariance, normal.chi2 - change @ right)
 
@@ -191,7 +191,7 @@ def _global(transport: Transport, sigma: Array, residuals: Array, weights: Array
     # In units of the measurement errors; a hit of weight 0 drops out without a division by zero.
     scale = _safe_sqrt(weights) / sigma
     a, g, r = scale[:, None] * design[:, :number], scale[:, None] * scatter, scale * residuals
-    inverse, _ = inverse_and_log_det(jnp.eye(layers, dtype=dtype) + g @ g.T)
+    inverse = inverse_and_log_det(jnp.eye(layers, dtype=dtype) + g @ g.T)[0]
     return _Normal(a.T @ inverse @ a, a.T @ inverse @ r, r @ inverse @ r)
 
 
