@@ -26,6 +26,7 @@ from jaxhep.detector.calorimeter.segmentation import Axis
 from jaxhep.detector.materials import Mixture
 from jaxhep.event import Event
 from jaxhep.simulator import Chain, generate, move
+from tests.detector.once import ONCE
 
 THICK = (np.array([0.3, 0.6, 0.0, 0.9]), np.array([0.4, 0.4, 0.2, 0.3]))
 STACK = Layers("LAr", THICK[1], "Pb", THICK[0])
@@ -93,7 +94,7 @@ def test_the_anchor_of_hepemshow():
                 moved = eqx.tree_at(where, detector, new)
                 return jnp.sum(moved(noise).deposits) / moved.energy
 
-            value, slope = jax.jit(jax.value_and_grad(contained))(jnp.zeros(3))
+            value, slope = jax.jit(jax.value_and_grad(contained), compiler_options=ONCE)(jnp.zeros(3))
             np.testing.assert_allclose([value, *slope], want, rtol=5e-6)
         part = float(hepemshow().layers.sampling_fractions[0])
         # By ê and the loss of the table alone; transport has 0.2767.
@@ -230,7 +231,7 @@ def test_gradients_are_finite_at_the_edges():
     def total(detector, energy, noise):
         return jnp.sum(eqx.tree_at(lambda d: d.energy, detector, energy)(noise).cells ** 2)
 
-    run = jax.jit(jax.vmap(jax.grad(total, (0, 1)), (None, 0, 0)))
+    run = jax.jit(jax.vmap(jax.grad(total, (0, 1)), (None, 0, 0)), compiler_options=ONCE)
     energies = jnp.array([1e-3, 0.1, 1.0, 1000.0])
     slopes = run(detector, energies, jax.vmap(detector.sample_noise)(jax.random.split(jax.random.key(0), 4)))
     for leaf in jax.tree.leaves(slopes):

@@ -21,6 +21,7 @@ from jaxhep.detector.calorimeter._incomplete_gamma import incomplete_gamma
 from jaxhep.detector.calorimeter._sampling import gamma_draw
 from jaxhep.detector.materials import MATERIALS, Mixture
 from tests.detector import gflash
+from tests.detector.once import ONCE
 
 ENERGIES = np.array([1.0, 3.0, 10.0, 100.0, 1000.0])
 TAUS = np.array([0.05, 0.3, 0.7, 1.0, 1.6, 3.0])
@@ -56,7 +57,7 @@ def oracle(energy, ec, z, fs=None, e=1.0):
     return np.concatenate([[t, a, *moments, *spots], *rows, gflash.layer_parts(t, a, EDGES)])
 
 
-tabulate = jax.jit(jax.vmap(jax.vmap(everything, (None, 0)), (0, None)))
+tabulate = jax.jit(jax.vmap(jax.vmap(everything, (None, 0)), (0, None)), compiler_options=ONCE)
 """(medium, energy, number)."""
 
 

@@ -11,6 +11,7 @@ from jaxhep.event import Event
 from jaxhep.matrix_elements import ElectroweakQQbar
 from jaxhep.shower import DipoleShower
 from jaxhep.simulator import Chain
+from tests.detector.once import ONCE
 
 KEY = jax.random.key(4)
 
@@ -36,7 +37,8 @@ def test_a_chain_of_process_shower_and_detector():
         "direct": jnp.sum(event.momenta[:, 0]),
         "weight": event.weight,
     }
-    values = jax.jit(jax.vmap(lambda key: observe(chain(chain.sample_noise(key)))))(jax.random.split(KEY, 1024))
+    run = jax.jit(jax.vmap(lambda key: observe(chain(chain.sample_noise(key)))), compiler_options=ONCE)
+    values = run(jax.random.split(KEY, 1024))
     # Partons are sprays without tracks; a jet along the beam is lost, the rest is measured with some 8 GeV.
     assert np.all(np.asarray(values["tracks"]) == 0)
     assert not np.any(values["unknown"])

@@ -16,6 +16,7 @@ from jaxhep.detector.fast import Kind, Solenoid, classify
 from jaxhep.formats import open_writer, read_events
 from jaxhep.simulator import get_parameters
 from tests.detector.fast_samples import IDS, Gun, fill, guns, make_event, perfect
+from tests.detector.once import ONCE
 
 KEY = jax.random.key(11)
 
@@ -286,7 +287,7 @@ def test_gradients_are_finite_at_the_edges(lep):
         value = result.weight * (found.visible_energy + jnp.sum(found.missing**2) + jnp.sum(result.momenta**2))
         return value, result
 
-    slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True), compiler_options=ONCE)
     objects = []
     for one in (event, empty):
         gradient, result = slopes(detector, one.momenta, one)

@@ -20,6 +20,7 @@ from jaxhep.detector.tracking import (
     pt_resolution,
 )
 from jaxhep.expectation import derivative
+from tests.detector.once import ONCE
 
 PULL = 5.2  # two-sided 2e-7
 TRACKS = 20_000
@@ -157,17 +158,20 @@ def test_tracks_against_a_traced_helix(geometry):
         layers = np.array([0.1, 0.4, 0.8, 1.1])
         tracker = Tracker(layers, resolutions=1e-5, field=2.0, geometry=geometry)
         track = tracker.track(pt=0.8, charge=-1, impact=0.01, angle=-0.2)
-        got = np.asarray(tracker.transport(track).predicted)
+        got = np.asarray(eqx.filter_jit(lambda t: t.transport(track).predicted)(tracker))
         kappa = float(curvature_of(0.8, -1, 2.0))
-    s = np.linspace(0, 2, 2_000_001)
+    s = np.linspace(0, 2, 40_001)
     psi = -0.2 + kappa * s
     start = np.array([0, 0.01]) if geometry == "planar" else 0.01 * np.array([np.sin(0.2), np.cos(0.2)])
     x = start[0] + (np.sin(psi) - np.sin(-0.2)) / kappa
     y = start[1] - (np.cos(psi) - np.cos(-0.2)) / kappa
+    out = x if geometry == "planar" else np.hypot(x, y)
     for layer, place in zip(layers, got, strict=True):
-        at = np.argmax((x if geometry == "planar" else np.hypot(x, y)) >= layer)
-        want = y[at] if geometry == "planar" else layer * np.arctan2(y[at], x[at])
-        assert place == pytest.approx(want, abs=3e-6)
+        after = np.argmax(out >= layer)
+        part = (layer - out[after - 1]) / (out[after] - out[after - 1])
+        at_x, at_y = (c[after - 1] + part * (c[after] - c[after - 1]) for c in (x, y))
+        want = at_y if geometry == "planar" else layer * np.arctan2(at_y, at_x)
+        assert place == pytest.approx(want, abs=1e-8)
 
 
 def test_kalman_filter_is_the_global_fit(sample):
@@ -233,7 +237,7 @@ def log_errors():
         relative = jnp.sqrt(covariance[2, 2]) / jnp.abs(track.curvature)
         return jnp.log(jnp.stack([covariance[0, 0], covariance[2, 2], relative]))
 
-    return jax.jit(errors), jax.jit(jax.jacrev(errors))
+    return jax.jit(errors, compiler_options=ONCE), jax.jit(jax.jacrev(errors), compiler_options=ONCE)
 
 
 def test_resolution_has_exact_derivatives(log_errors):
@@ -297,7 +301,7 @@ def test_gradients_through_the_fit_are_finite_at_the_edges():
             fit = fit_track(tracker, hits, state)
             return jnp.sum(fit.parameters) + jnp.sum(fit.covariance) + fit.chi2, fit
 
-        slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))
+        slopes = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True), compiler_options=ONCE)
         for curvature, keep in ((0.0, True), (0.0, False), (20.0, True), (0.3, np.arange(5) < 1)):
             state = TrackState(curvature=curvature, momentum=1.0)
             gradient, fit = slopes(tracker, state, jnp.broadcast_to(jnp.asarray(keep), (5,)))

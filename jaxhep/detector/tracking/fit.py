@@ -131,7 +131,8 @@ def expected_covariance(
     >>> import jax
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker([1.0, 2.0], resolutions=1e-4)
-    ...     print(f"{jnp.sqrt(expected_covariance(tracker, TrackState())[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
+    ...     covariance = jax.jit(expected_covariance)(tracker, TrackState())
+    >>> print(f"{jnp.sqrt(covariance[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
     2.2361
     """
     if method not in ("global", "kalman"):
@@ -153,7 +154,7 @@ def pt_resolution(tracker: Tracker, track: TrackState) -> Scalar:
     >>> import jax
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker(jnp.linspace(0.1, 1.0, 10), resolutions=1e-4, field=2.0)
-    ...     print(f"{pt_resolution(tracker, tracker.track(pt=10.0, charge=1)):.4f}")
+    ...     print(f"{jax.jit(pt_resolution)(tracker, tracker.track(pt=10.0, charge=1)):.4f}")
     0.0145
     """
     if not tracker.curved:
