@@ -43,9 +43,7 @@ def photons(*momenta, ids=None):
     return Event(jnp.asarray(np.hstack([e, p])), mask, jnp.asarray(names), jnp.ones(()), jnp.asarray(False))
 
 
-@eqx.filter_jit
-def shower(detector, noise):
-    return detector(noise)
+shower = jax.jit(lambda detector, noise: detector(noise), compiler_options=ONCE)
 
 
 DETECTORS = {
@@ -178,7 +176,9 @@ def test_photons_convert_later_and_events_are_summed():
     grid = Grid(2.0, 7, 7)
     detector = Calorimeter(STACK, grid, sampling_term=0.1, max_particles=2, distance=100.0)
     event = photons((0.0, 0.0, 8.0), (0.06, 0.0, 4.0), (0.0, 0.0, -3.0), (1.0, 0.0, 5.0), ids=[22, 11, 22, 211])
-    run = jax.jit(jax.vmap(lambda k, event: detector(detector.sample_noise(k), event), (0, None)))
+    run = jax.jit(
+        jax.vmap(lambda k, event: detector(detector.sample_noise(k), event), (0, None)), compiler_options=ONCE
+    )
     keys = jax.random.split(jax.random.key(4), 200)
     got = run(keys, event)
     e = np.asarray(event.momenta[:, 0])

@@ -132,7 +132,7 @@ def expected_covariance(
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker([1.0, 2.0], resolutions=1e-4)
     ...     covariance = jax.jit(expected_covariance)(tracker, TrackState())
-    >>> print(f"{jnp.sqrt(covariance[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
+    ...     print(f"{jnp.sqrt(covariance[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
     2.2361
     """
     if method not in ("global", "kalman"):
