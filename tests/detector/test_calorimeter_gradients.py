@@ -14,8 +14,8 @@ PULL = 5.2
 EVENTS = 2**13
 NAMES = ("passive_thickness", "active_thickness", "energy", "cell_size", "fraction")
 STEPS = {"passive_thickness": 0.1, "active_thickness": 0.15, "energy": 0.1, "cell_size": 0.1, "fraction": 0.15}
-"""Of ln θ, and of the fraction itself: the difference is off by step²/6 of the third derivative, below its error here (of
-the cells hit by 4 % in the fraction and 10 % in the cell size, docs/detector.md)."""
+"""Of ln θ, and of the fraction itself: the difference is off by step²/6 of the third derivative, below its error here
+(of the cells hit by 4 % in the fraction and 10 % in the cell size, docs/detector.md)."""
 PASSIVE, ACTIVE = np.array([0.3, 0.5, 0.6, 0.5, 0.8]), np.array([0.4, 0.3, 0.3, 0.5, 0.4])
 
 
