@@ -214,12 +214,13 @@ class EventShapeModel(eqx.Module):
         matrix, widths = self.smearing_matrix(parameters["omega_1"]), jnp.diff(jnp.asarray(self.edges))
         contents = found.values * widths
         nodes = jnp.asarray(self.squares) @ ((matrix - contents[:, None]) ** 2).T / widths**2
-        here = jnp.diag(found.covariance)
+        covariance = jnp.asarray(found.covariance)
+        here = jnp.diag(covariance)
         real = jnp.all(nodes > 0, axis=0) & (here > 0)
         logs = jnp.log(jnp.where(real, nodes, 1))
         variances = jnp.exp(self.interpolation.of_logarithms(log_value) @ logs)
         growth = jnp.sqrt(jnp.where(real, variances, 1) / jnp.where(real, here, 1))
-        return Prediction(found.values, found.covariance * jnp.outer(growth, growth))
+        return Prediction(found.values, covariance * jnp.outer(growth, growth))
 
     def smearing_matrix(self, omega_1: Any) -> Float[Array, "bin point"]:
         """Probability that a parton-level value at a point of the grid ends in a bin."""

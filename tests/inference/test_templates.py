@@ -133,11 +133,11 @@ def test_variances_follow_moved_samples_between_the_nodes() -> None:
     direct = moved_spectra(PowerLaw(0.6), jax.random.key(3), 100_000, functions, ranges, factors=factors)
     shown = zip(direct.contents["one_minus_thrust"], direct.squares["one_minus_thrust"], strict=True)
     with jax.enable_x64(True):
-        logs = [np.log(np.diag(model.hadronised(*pair, omega).covariance)) for pair in shown]
+        logs = [np.log(np.diag(np.asarray(model.hadronised(*pair, omega).covariance))) for pair in shown]
 
         def log_variances(log_value):
             found = model({"lambda_qcd": jnp.exp(log_value), "omega_1": omega})
-            return jnp.log(jnp.diag(found.covariance))
+            return jnp.log(jnp.diag(jnp.asarray(found.covariance)))
 
         for at, low, high in ((1, 0, 2), (3, 2, 4)):
             place = jnp.log(0.6 * factors[at])
