@@ -30,6 +30,7 @@ def design(tmp_path: Path) -> Path:
         (("--seed", "-1"), "seed"),
         (("--front", "20"), "--front must be from 0 to 8"),
         (("--num-random", "-1"), "--num-random"),
+        (("--curve-events", "10"), "--curve-events must be at least 256"),
         (("--weight", "speed=1"), "unknown entry 'speed'"),
         (("--budget", "depth"), "NAME=NUMBER"),
         (("--budget", "depth=0.1"), "no design within the bounds meets depth ≤ 0.1 cm"),
@@ -72,7 +73,7 @@ def test_example_is_a_document_that_can_be_read(tmp_path: Path) -> None:
 def test_small_run(design: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = (str(design), "--num-steps", "25", "--batch-size", "64", "--num-random", "2", "--hard-events", "64",
-                 "--front", "0", "--sensitivity", "0", "--output", str(folder))  # fmt: skip
+                 "--curve-events", "1024", "--front", "0", "--sensitivity", "0", "--output", str(folder))  # fmt: skip
     result = run(*arguments)
     # 25 steps and 64 events need not show a gain of two standard errors.
     assert result.exit_code in (0, 1), result.output
@@ -82,6 +83,8 @@ def test_small_run(design: Path, tmp_path: Path) -> None:
     assert content["hard"]["better_than_start"]["error"] > 0
     assert content["random"]["count"] == 2
     assert content["sensitivity"] is None
+    for budget in content["optimisation"]["budgets"]:
+        assert budget["price_error"] > 0
     for name in ("before", "after"):
         found = content["information"][name]
         assert 0 < found["bound"] <= 1.05 * found["achieved"] < 0.5
