@@ -355,8 +355,8 @@ def _multipliers(
     none, soft = jnp.zeros_like(state.multipliers), jnp.full_like(state.stiffness, 1e-6)
     number = jnp.zeros_like(state.step)
     at_rest = knobs._replace(learning_rate=jnp.zeros_like(knobs.learning_rate))
-    parts = []
-    while sum(map(len, parts)) < _PRICE_BATCHES:
+    parts: list[np.ndarray] = []
+    while sum(len(part) for part in parts) < _PRICE_BATCHES:
         still = state._replace(multipliers=none, stiffness=soft, step=number)
         after, record = _chunk(problem, sizes, at_rest, still, key)
         number = after.step
