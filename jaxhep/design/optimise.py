@@ -26,8 +26,8 @@ _FINAL, _CHECK, _PRICE = 0x7FFFFFFF, 0x7FFFFFFE, 0x7FFFFFFA
 """Numbers of the keys of the reported values, of the tests for the end, and of the prices; steps count from 0."""
 _PRICE_BATCHES = 24
 """Gradients that the prices rest on, at least."""
-_SPENT = 1e-2
-"""A limit binds where the cost is within this share of it."""
+_NEAR = 0.1
+"""A limit has a price where the cost is within this share of it: noise lets a flat objective stray below a budget."""
 
 
 @dataclass(frozen=True)
@@ -364,7 +364,7 @@ def _multipliers(
     slopes = jax.jit(jax.jacrev(lambda u: problem.excess(problem.space.external(u))))(state.internal[best])
     exact = np.array([budget.exact for budget in problem.budgets])
     last = np.asarray(problem.excess(problem.space.external(state.internal[best])))
-    return least_squares_multipliers(np.concatenate(parts), np.asarray(slopes, np.float64), exact | (last > -_SPENT))
+    return least_squares_multipliers(np.concatenate(parts), np.asarray(slopes, np.float64), exact | (last > -_NEAR))
 
 
 def _finish(

@@ -10,7 +10,7 @@ class Multipliers(NamedTuple):
     r"""Multipliers of the budgets at a design.
 
     Arguments:
-        value: \(\lambda\), shape (budget,); 0 where the budget does not bind.
+        value: \(\lambda\), shape (budget,); 0 where the budget is taken not to bind.
         error: their standard errors.
         residual: length of what is left of the gradient over its length: near 0 at an optimum, 1 far from one.
     """
@@ -36,7 +36,7 @@ def least_squares_multipliers(
     Arguments:
         gradients: \(\nabla L\) on independent batches, at least two.
         slopes: \(\nabla c\), all in the same coordinates.
-        binding: which budgets are spent.
+        binding: which budgets can have a multiplier.
 
     Returns:
         `Multipliers`; not made positive, since a limit with a price well below 0 says that the design is no optimum.

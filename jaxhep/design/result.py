@@ -23,7 +23,7 @@ class Spent:
         limit: B.
         exact: whether the cost had to be B.
         price: −dL*/dB, the gain per unit of a larger budget (its multiplier, by least squares on the first-order
-            conditions with fresh noise); 0 where it does not bind.
+            conditions with fresh noise); 0 where more than a tenth of a limit is left.
         price_error: its standard error, of noise and of the distance from the optimum.
         unit: of cost and limit.
     """
