@@ -56,9 +56,11 @@ def optimise_detector(
     ] = None,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
-    from ._session import UsageError, report_errors
+    from ._session import UsageError, report_errors, start_session
 
     with report_errors():
+        # First of all: what quietens JAX counts only before it is loaded.
+        start_session()
         from ..studies.detector_optimisation_document import DetectorDesign, read_design
 
         if example is not None:
@@ -164,9 +166,10 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     from ..studies import detector_optimisation as study_module
     from ..studies.detector_optimisation_report import content, draw, report
     from ..studies.detector_optimisation_task import DetectorTask
-    from ._session import progress, start_session, write_json
+    from ._session import UsageError, progress, write_json
 
-    start_session()
+    if output.exists() and not (force or resume):
+        raise UsageError(f"{output} exists; choose another --output or overwrite it with --force")
     begin = time.perf_counter()
     settings = dataclasses.replace(
         study_module.DEFAULT,
