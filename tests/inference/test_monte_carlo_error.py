@@ -69,7 +69,7 @@ def test_independent_samples_give_the_true_parameter_back():
 
 
 def test_toys_come_back():
-    """Toys have the fluctuation of the template that χ² assumes; with one of the data instead they are off by 12 σ."""
+    """Toys have the fluctuation of the template that χ² assumes, not one of the data instead."""
     values = np.random.default_rng(3).exponential(size=4 * EVENTS)
     chosen = objective(values)
     result = fit(chosen, [Parameter("rate", TRUTH, 0.05, 3.0)])
