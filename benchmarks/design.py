@@ -76,7 +76,7 @@ def summarise(rows: list[Row]) -> list[Row]:
         values = {}
         for key, calls in own.values.items():
             others = [row.values[key] for row in rivals if key in row.values]
-            if others:
+            if others and key.startswith("events_to"):
                 values[f"times_fewer_{key}"] = min(others) / calls
         if values:
             answer.append(Row(f"{case}, best rival / gradient", values))

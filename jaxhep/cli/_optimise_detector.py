@@ -33,6 +33,9 @@ def optimise_detector(
     hard_events: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Events of the hard re-evaluation.")
     ] = 2048,
+    curve_events: Annotated[
+        int, typer.Option(parser=whole_number, metavar="N", help="Photons of each curve and of the information.")
+    ] = 8192,
     sensitivity: Annotated[int, typer.Option(help="Batches of 512 events for the sensitivities; 0 for none.")] = 8,
     front: Annotated[int, typer.Option(help="Further points of the Pareto front, 0 to 8.")] = 2,
     second: Annotated[
@@ -53,9 +56,11 @@ def optimise_detector(
     ] = None,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
-    from ._session import UsageError, report_errors
+    from ._session import UsageError, report_errors, start_session
 
     with report_errors():
+        # First of all: what quietens JAX counts only before it is loaded.
+        start_session()
         from ..studies.detector_optimisation_document import DetectorDesign, read_design
 
         if example is not None:
@@ -70,7 +75,9 @@ def optimise_detector(
         if not 0 <= front <= 8:
             raise UsageError(f"--front must be from 0 to 8, got {front}")
         if sensitivity and sensitivity < 4:
-            raise UsageError(f"--sensitivity must be 0 or at least 4 , got {sensitivity}")
+            raise UsageError(f"--sensitivity must be 0 or at least 4, got {sensitivity}")
+        if curve_events < 256:
+            raise UsageError(f"--curve-events must be at least 256, got {curve_events}")
         if num_random < 0:
             raise UsageError(f"--num-random must be at least 0, got {num_random}")
         document = DetectorDesign.uniform(10) if design is None else read_design(design)
@@ -86,6 +93,7 @@ def optimise_detector(
             "restarts": restarts,
             "num_random": num_random,
             "hard_events": hard_events,
+            "curve_events": curve_events,
             "sensitivity": sensitivity,
             "front": front,
             "second": second,
@@ -158,9 +166,10 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     from ..studies import detector_optimisation as study_module
     from ..studies.detector_optimisation_report import content, draw, report
     from ..studies.detector_optimisation_task import DetectorTask
-    from ._session import progress, start_session, write_json
+    from ._session import UsageError, progress, write_json
 
-    start_session()
+    if output.exists() and not (force or resume):
+        raise UsageError(f"{output} exists; choose another --output or overwrite it with --force")
     begin = time.perf_counter()
     settings = dataclasses.replace(
         study_module.DEFAULT,
@@ -206,6 +215,7 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     with progress(max(len(factors), 1), "curves, sensitivities, front") as bar:
         more = report(
             study,
+            num_events=config["curve_events"],
             num_sensitivity=config["sensitivity"],
             second=config["second"],
             front_factors=factors,

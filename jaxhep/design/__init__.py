@@ -12,6 +12,7 @@ from .information import (
 from .lagrangian import InfeasibleError
 from .optimise import Progress, Settings, optimise
 from .pareto import FrontPoint, hypervolume, non_dominated, optimum_slope, trace_front
+from .prices import Multipliers, least_squares_multipliers
 from .problem import Budget, Problem, black_box
 from .result import DesignResult, Spent
 from .sensitivity import Sensitivity, sensitivity
@@ -25,6 +26,7 @@ __all__ = [
     "FrontPoint",
     "InfeasibleError",
     "Measured",
+    "Multipliers",
     "Problem",
     "Progress",
     "Sample",
@@ -43,6 +45,7 @@ __all__ = [
     "evaluate",
     "gaussian_information",
     "hypervolume",
+    "least_squares_multipliers",
     "non_dominated",
     "optimise",
     "optimum_slope",

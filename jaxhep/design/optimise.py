@@ -15,14 +15,19 @@ from .._types import Array, Key, Noise
 from ..expectation import mean
 from .evaluation import Sample
 from .lagrangian import FEASIBLE, feasible, penalty, updated, violation
+from .prices import Multipliers, least_squares_multipliers
 from .problem import Problem
 from .result import DesignResult, Spent
 from .state import CheckpointError, fingerprint, load, save
 from .variables import Values
 
 _BLOCKS = 8
-_FINAL, _CHECK = 0x7FFFFFFF, 0x7FFFFFFE
-"""Numbers of the keys of the reported values and of the tests for the end; steps count from 0."""
+_FINAL, _CHECK, _PRICE = 0x7FFFFFFF, 0x7FFFFFFE, 0x7FFFFFFA
+"""Numbers of the keys of the reported values, of the tests for the end, and of the prices; steps count from 0."""
+_PRICE_BATCHES = 24
+"""Gradients that the prices rest on, at least."""
+_NEAR = 0.1
+"""A limit has a price where the cost is within this share of it: noise lets a flat objective stray below a budget."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class _Record(NamedTuple):
     gradient_norm: Array
     signal_to_noise: Array
     excess: Array
+    gradient: Array
 
 
 def _value(
@@ -169,7 +175,11 @@ def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: K
             ratio = norm / jnp.sqrt(scatter) if blocks > 1 else jnp.full_like(norm, jnp.nan)
             change, inside = optimiser.update(gradient, inside, u)
             theta = problem.space.flatten(problem.space.external(u))
-            return (u - rate * change).astype(u.dtype), inside, _Record(theta, value, error, norm, ratio, excess)
+            return (
+                (u - rate * change).astype(u.dtype),
+                inside,
+                _Record(theta, value, error, norm, ratio, excess, gradient),
+            )
 
         internal, inner, record = jax.vmap(one)(internal, inner, state.multipliers, state.stiffness)
         return (internal, inner, number + 1), record
@@ -279,7 +289,8 @@ def optimise(
     sizes = _Sizes(settings.batch_size, settings.check_every)
     shape = (0, settings.restarts)
     empty = np.zeros(shape)
-    record = _Record(np.zeros((*shape, space.size)), empty, empty, empty, empty, np.zeros((*shape, count)))  # type: ignore[arg-type]
+    wide = np.zeros((*shape, space.size))
+    record = _Record(wide, empty, empty, empty, empty, np.zeros((*shape, count)), wide)  # type: ignore[arg-type]
     if resume and checkpoint is not None:
         state, record = load(checkpoint, (state, record), mark)
         state = jax.tree.map(jnp.asarray, state)
@@ -303,7 +314,7 @@ def optimise(
         if checkpoint is not None:
             interrupt.add_note(f"{int(state.step)} of {total} steps are in {checkpoint}; go on from it with resume")
         raise
-    return _finish(problem, key, settings, starts, state, record, reason, time.perf_counter() - begin)
+    return _finish(problem, key, settings, knobs, starts, state, record, reason, begin)
 
 
 def _describe(problem: Problem, key: Key, settings: Settings, starts: Sequence[Values], dtype: str) -> dict[str, Any]:
@@ -332,15 +343,40 @@ def _check_finite(labels: tuple[str, ...], record: _Record, last: _Record) -> No
     )
 
 
+def _multipliers(
+    problem: Problem, settings: Settings, knobs: _Knobs, state: _State, best: int, key: Key
+) -> Multipliers:
+    """The multipliers at the end of the restart `best`. Those of the steps follow the noise of the last batches; these
+    rest on gradients from fresh ones. The program is that of the steps, which stands still at a learning rate of 0 and
+    sees no budgets at a stiffness of next to 0."""
+    if not problem.budgets:
+        return Multipliers(np.zeros(0), np.zeros(0), 0.0)
+    sizes = _Sizes(settings.batch_size, settings.check_every)
+    none, soft = jnp.zeros_like(state.multipliers), jnp.full_like(state.stiffness, 1e-6)
+    number = jnp.zeros_like(state.step)
+    at_rest = knobs._replace(learning_rate=jnp.zeros_like(knobs.learning_rate))
+    parts: list[np.ndarray] = []
+    while sum(len(part) for part in parts) < _PRICE_BATCHES:
+        still = state._replace(multipliers=none, stiffness=soft, step=number)
+        after, record = _chunk(problem, sizes, at_rest, still, key)
+        number = after.step
+        parts.append(np.asarray(record.gradient[:, best], np.float64))
+    slopes = jax.jit(jax.jacrev(lambda u: problem.excess(problem.space.external(u))))(state.internal[best])
+    exact = np.array([budget.exact for budget in problem.budgets])
+    last = np.asarray(problem.excess(problem.space.external(state.internal[best])))
+    return least_squares_multipliers(np.concatenate(parts), np.asarray(slopes, np.float64), exact | (last > -_NEAR))
+
+
 def _finish(
     problem: Problem,
     key: Key,
     settings: Settings,
+    knobs: _Knobs,
     starts: list[dict[str, np.ndarray]],
     state: _State,
     record: _Record,
     reason: str,
-    seconds: float,
+    begin: float,
 ) -> DesignResult:
     ends = [jax.tree.map(lambda x: np.asarray(x, np.float64), problem.space.external(u)) for u in state.internal]
     choice_key, final_key = jax.random.fold_in(key, _FINAL - 1), jax.random.fold_in(key, _FINAL)
@@ -357,11 +393,12 @@ def _finish(
     checks = steps // settings.check_every
     spent = []
     named = {name: jnp.asarray(value, float) for name, value in ends[best].items()}
+    multipliers = _multipliers(problem, settings, knobs, state, best, jax.random.fold_in(key, _PRICE))
     for k, budget in enumerate(problem.budgets):
-        price = float(state.multipliers[best, k]) / abs(budget.limit)
-        spent.append(
-            Spent(budget.name, float(budget.cost(named)), float(budget.limit), budget.exact, price, budget.unit)
-        )
+        limit = abs(budget.limit)
+        price, error = float(multipliers.value[k]) / limit, float(multipliers.error[k]) / limit
+        cost = float(budget.cost(named))
+        spent.append(Spent(budget.name, cost, float(budget.limit), budget.exact, price, error, budget.unit))
     return DesignResult(
         labels=problem.space.labels,
         units=tuple(v.unit for v, m in zip(problem.space.variables, problem.space.masks, strict=True)
@@ -376,7 +413,7 @@ def _finish(
         trajectory={name: np.asarray(value) for name, value in record._asdict().items()},
         reason=reason,
         calls=settings.restarts * (steps * settings.batch_size + 2 * checks * settings.check_size),
-        seconds=seconds,
+        seconds=time.perf_counter() - begin,
     )  # fmt: skip
 
 

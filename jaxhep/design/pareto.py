@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .._types import Array, Key
-from .evaluation import Measured, batch_objectives, evaluate
+from .evaluation import Measured, Sample, batch_objectives
 from .optimise import Settings, optimise
 from .problem import Problem
 from .variables import Values
@@ -130,7 +130,12 @@ def trace_front(
         here = problem.with_weights(chosen)
         found = optimise(here, jax.random.fold_in(key, number), settings, start=start)
         start = found.design
-        measured = evaluate(here, start, jax.random.fold_in(key, 0x7FFFFFFF), settings.final_events)
+        # Two at a time and in batches of that size, as the optimiser measures: no further program.
+        sample = Sample.draw(
+            here, [start, start], jax.random.fold_in(key, 0x7FFFFFFF), settings.final_events,
+            batch_size=settings.check_size,
+        )  # fmt: skip
+        measured = sample.measured([1.0, 0.0])
         named = dict(zip(here.objective_names, here.weights.tolist(), strict=True))
         front.append(FrontPoint(named, found.design, measured))
         if on_point is not None:

@@ -1,7 +1,7 @@
 """What is optimised: a stochastic function of a design and of noise drawn beforehand, its objectives and budgets."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,8 @@ class Problem:
         objectives: O by name; each a function of (means, design). Default: the one statistic itself.
         weights: w by name, default 1 each.
         budgets: limits on deterministic costs.
+        same_as: problems with equal marks (anything hashable) share their compiled programs: whoever gives one vouches
+            that they are the same up to the weights. Default: no other problem but `with_weights` of this one.
 
     Raises:
         ValueError, TypeError: before anything is compiled.
@@ -88,6 +90,7 @@ class Problem:
         objectives: Mapping[str, Objective] | None = None,
         weights: Mapping[str, float] | None = None,
         budgets: Sequence[Budget] = (),
+        same_as: Hashable | None = None,
     ):
         self.space = Space(variables)
         self.simulate = simulate
@@ -109,7 +112,7 @@ class Problem:
                 raise TypeError(f"budgets are Budget objects, not {type(budget).__name__}")
         self._objectives = given
         # What programs are compiled for: weights are handed to them as numbers.
-        self._core: object = object()
+        self._core: Hashable = object() if same_as is None else same_as
         self.objective_names = tuple(given)
         self.weights = np.array([chosen[name] for name in given], np.float64)
         self.budgets = tuple(budgets)
@@ -140,23 +143,22 @@ class Problem:
     def with_weights(self, weights: Mapping[str, float]) -> "Problem":
         """The same problem with other weights of the objectives; nothing is compiled again for it."""
         named = dict(zip(self.objective_names, self.weights.tolist(), strict=True)) | dict(weights)
-        other = Problem(
+        return Problem(
             self.space.variables,
             self.simulate,
             self.noise,
             objectives=self._objectives,
             weights=named,
             budgets=self.budgets,
+            same_as=self._core,
         )
-        other._core = self._core
-        return other
 
     def __hash__(self) -> int:
-        return hash(id(self._core))
+        return hash(self._core)
 
     def __eq__(self, other: object) -> bool:
         """Whether compiled programs can be shared: the same problem up to its weights."""
-        return isinstance(other, Problem) and other._core is self._core
+        return isinstance(other, Problem) and other._core == self._core
 
 
 def _the_mean(means: Array, design: dict[str, Array]) -> Array:

@@ -22,7 +22,9 @@ class Spent:
         cost: of the design found, in `unit`.
         limit: B.
         exact: whether the cost had to be B.
-        price: −dL*/dB, the gain per unit of a larger budget (its multiplier); 0 where it does not bind.
+        price: −dL*/dB, the gain per unit of a larger budget (its multiplier, by least squares on the first-order
+            conditions with fresh noise); 0 where more than a tenth of a limit is left.
+        price_error: its standard error, of noise and of the distance from the optimum.
         unit: of cost and limit.
     """
 
@@ -31,6 +33,7 @@ class Spent:
     limit: float
     exact: bool
     price: float
+    price_error: float
     unit: str = ""
 
     @property
@@ -52,7 +55,8 @@ class DesignResult:
         best_restart: which one it was.
         budgets: what was spent.
         trajectory: by quantity, shape (step, restart, …): `theta`, `objective`, `error`, `gradient_norm`,
-            `signal_to_noise` (length of the gradient over its error; NaN for a batch below 64), `excess`.
+            `signal_to_noise` (length of the gradient over its error; NaN for a batch below 64), `excess`, and
+            `gradient` of the objective with the terms of the budgets, in the free coordinates.
         reason: why it ended.
         calls: simulated events of steps and tests, all restarts; the reported numbers' own are not in it.
         seconds: wall time.
@@ -106,7 +110,12 @@ class DesignResult:
             sign = "=" if budget.exact else "≤"
             unit = f" {budget.unit}" if budget.unit else ""
             lines.append((f"{budget.name} {sign} {budget.limit:g}{unit}", f"{budget.cost:.6g}{unit}"))
-            lines.append((f"  price of {budget.name}", f"{budget.price:.3g} per {budget.unit or 'unit'}"))
+            lines.append(
+                (
+                    f"  price of {budget.name}",
+                    f"{budget.price:.3g} ± {budget.price_error:.2g} per {budget.unit or 'unit'}",
+                )
+            )
         ended = f"{self.reason}; {self.num_steps} steps, {self.calls:,} events, {self.seconds:.1f} s"
         return [*lines, ("ended", ended)]
 
@@ -153,7 +162,15 @@ class DesignResult:
             "restarts": [{"value": v, "error": e} for v, e in self.restart_objectives],
             "best_restart": self.best_restart,
             "budgets": [
-                {"name": b.name, "cost": b.cost, "limit": b.limit, "exact": b.exact, "price": b.price, "unit": b.unit}
+                {
+                    "name": b.name,
+                    "cost": b.cost,
+                    "limit": b.limit,
+                    "exact": b.exact,
+                    "price": b.price,
+                    "price_error": b.price_error,
+                    "unit": b.unit,
+                }
                 for b in self.budgets
             ],
             "reason": self.reason,

@@ -24,6 +24,9 @@ class EventBatch:
     - `colour`: place of a parton along the colour line (quark 0, gluons 1…n, antiquark n + 1; −1 for none), int32,
       shape (events, particles), or None when the events carry no colour order. Where an antiquark ends a line (g → q
       q̄), the next place begins another one.
+    - `branchings`: for partons of a dipole shower, (d, 1 if the right one emits, flavour) of each branching as in
+      `jaxhep.event.Branchings`, flavour 0 in padded rows, int32, shape (events, branchings, 3), or None. HepMC files
+      hold the history made of it; reading gives the final particles, and None here.
     """
 
     momenta: Array
@@ -32,6 +35,7 @@ class EventBatch:
     weight: Array
     overflow: Array
     colour: Array | None = None
+    branchings: Array | None = None
 
     @property
     def num_events(self) -> int:
@@ -103,6 +107,9 @@ def as_batch(event: Any) -> EventBatch:
     colour = getattr(event, "colour", None)
     if colour is None:
         colour = _colour(getattr(event, "history", None), mask)
+    branchings = getattr(event, "branchings", None)
+    if branchings is None:
+        branchings = _branchings(getattr(event, "history", None), mask)
     order = np.argsort(~mask, axis=1, kind="stable")
     packed = np.take_along_axis(mask, order, 1)
 
@@ -116,6 +123,7 @@ def as_batch(event: Any) -> EventBatch:
         weight.astype(momenta.dtype),
         overflow.astype(bool),
         None if colour is None else pack(colour, -1, np.int32),
+        branchings,
     )
 
 
@@ -137,6 +145,14 @@ def _colour(history: Any, mask: Array) -> Array | None:
     if not np.array_equal(count + 2, mask.sum(1)) or not np.array_equal(emitted, mask[:, 2:]):
         return None  # other particles than the partons of this history, hadrons for instance
     return np.concatenate([np.zeros_like(count)[:, None], (count + 1)[:, None], places], axis=1)
+
+
+def _branchings(history: Any, mask: Array) -> Array | None:
+    """Rows of `EventBatch.branchings`; None for events that are not the partons of a dipole shower."""
+    if not hasattr(history, "right_emits") or _colour(history, mask) is None:
+        return None
+    rows = np.stack([np.asarray(a) for a in (history.dipole, history.right_emits, history.flavour)], axis=-1)
+    return np.where(np.asarray(history.mask)[..., None], rows, 0).astype(np.int32)
 
 
 def concatenate(batches: Sequence[EventBatch]) -> EventBatch:

@@ -47,7 +47,7 @@ def _create(file: Any, info: EventFileInfo) -> None:
 
 def _append(file: Any, batch: EventBatch) -> None:
     for name, array in batch.arrays().items():
-        if array is not None:
+        if array is not None and name in file:
             data = file[name]
             data.resize(data.shape[0] + len(array), axis=0)
             data[data.shape[0] - len(array) :] = array

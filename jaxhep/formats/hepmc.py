@@ -1,5 +1,10 @@
 """HepMC3 ASCII (`.hepmc`, `.hepmc.gz`): e+e− beams, one vertex, the particles of the event with status 1.
 
+Partons of the dipole shower come with their history: a vertex for each branching, into which both ends of the dipole
+go (the spectator gives momentum) and from which three partons come. Those that branch or recoil have status 23 if the
+hard process made them, 51 else (numbers that HepMC3 leaves to the generator; Pythia uses them so); all carry their
+colour lines. Final particles stand last, in the order of `Event`.
+
 A gzipped file is three gzip members a part (header, events, footer); members may be joined, so that the parts of a run
 become one file without being compressed again, byte for byte the same however often the run was interrupted.
 """
@@ -13,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._branching_record import Parton, branching_record
 from ._errors import EventFileError, reading
 from ._registry import complete
 from .batch import EventBatch, from_flat
@@ -55,6 +61,8 @@ def encode(batch: EventBatch, info: EventFileInfo, first: int, suffix: str) -> b
 
 def _events_text(batch: EventBatch, info: EventFileInfo, first: int) -> str:
     number = "%r" if info.dtype == "float64" else "%.9g"
+    if batch.branchings is not None:
+        return "".join(_history_text(batch, i, info.energy / 2, first + i, number) for i in range(batch.num_events))
     mask, counts = batch.mask, batch.mask.sum(1)
     momenta, ids = batch.momenta[mask], batch.pdg_id[mask]
     columns = np.empty((len(ids), 7), object)  # objects: integers and reals in one row of arguments
@@ -74,6 +82,33 @@ def _events_text(batch: EventBatch, info: EventFileInfo, first: int) -> str:
         texts.append(_template(count, number) % (*head, *beams, *arguments[7 * begin : 7 * end]))
         begin = end
     return "".join(texts)
+
+
+def _history_text(batch: EventBatch, i: int, half: float, number: int, form: str) -> str:
+    """One event with a vertex for each branching."""
+    assert batch.branchings is not None
+    rows, mask = [row for row in batch.branchings[i].tolist() if row[2]], batch.mask[i]
+    partons = branching_record(batch.momenta[i][mask].tolist(), batch.pdg_id[i][mask].tolist(), rows)
+    lines = []
+    for vertex in range(len(rows) + 1):
+        ends = [n for n, p in enumerate(partons, 3) if vertex and p.end == vertex]
+        lines.append(f"V {-1 - vertex} 0 [{','.join(map(str, ends or (1, 2)))}]\n")
+        lines += [_parton_line(n, p, form) for n, p in enumerate(partons, 3) if p.place < 0 and p.vertex == vertex]
+    lines += [_parton_line(n, p, form) for n, p in enumerate(partons, 3) if p.place >= 0]
+    flags = ["A 0 overflow 1\n"] if batch.overflow[i] else []
+    for n, p in enumerate(partons, 3):
+        flags += [f"A {n} flow1 {_FIRST_COLOUR + p.colour}\n"] * (p.pdg_id > 0)
+        flags += [f"A {n} flow2 {_FIRST_COLOUR + p.anticolour}\n"] * (p.pdg_id < 0 or p.pdg_id == 21)
+    beam = f"P %d 0 %d 0 0 {form} {form} 0 4\n"
+    head = f"E {number} {len(rows) + 1} {len(partons) + 2}\nU GEV MM\nW {form}\n" % batch.weight[i].item()
+    return "".join([head, *flags, beam % (1, 11, half, half), beam % (2, -11, -half, half), *lines])
+
+
+def _parton_line(number: int, parton: Parton, form: str) -> str:
+    status = 1 if parton.place >= 0 else 51 if parton.vertex else 23
+    e, x, y, z = parton.momentum
+    numbers = " ".join([form] * 4) % (x, y, z, e)
+    return f"P {number} {-1 - parton.vertex} {parton.pdg_id} {numbers} 0 {status}\n"
 
 
 def _masses(momenta: np.ndarray, ids: np.ndarray) -> np.ndarray:

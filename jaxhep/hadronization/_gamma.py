@@ -1,5 +1,9 @@
 """The gamma distribution of unit scale: its cumulative distribution with safe edges, and the inverse with implicit
-derivatives."""
+derivatives.
+
+The calorimeter has its own (`jaxhep.detector.calorimeter`): P(a, x) alone, for 1 ≤ a ≤ 40, in a fixed number of steps
+at hundreds of points a shower. Here few points are wanted, for any shape and to rounding error, and their quantile.
+"""
 
 from typing import Any
 

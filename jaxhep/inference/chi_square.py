@@ -17,11 +17,16 @@ from jaxhep.inference.prediction import Model, Numbers, Prediction, predict
 
 
 class ChiSquare(AbstractObjective):
-    """Gaussian objective: χ²(θ) = rᵀ V⁻¹ r with r = data − prediction(θ) and V = V_data + V_MC(θ).
+    r"""Gaussian objective: χ²(θ) = rᵀ V⁻¹ r with r = data − prediction(θ) and V = V_data + V_MC(θ).
 
-    With `log_det=True` (the default) the minimised function is χ² + ln det V(θ) − ln det V_data: the Gaussian
-    −2 ln L, in which a θ with a larger Monte Carlo error gains no advantage by it. It differs from χ² only when V_MC
-    depends on θ, and `FitResult.chi2` is χ² alone in both cases.
+    V_MC is the covariance of the error that the prediction has at θ, not of a fluctuation that the data would have had
+    at θ. Then r has the covariance V(θ) about its mean Δ(θ) at *every* θ, so that
+    \(\langle\chi^2\rangle=n+\Delta^TV^{-1}\Delta\) is smallest at the truth, and a θ with a larger Monte Carlo error
+    gains nothing by it. The Gaussian normalisation, ln det V(θ), has no such place here: it would shift a parameter by
+    \(-\tfrac12\sigma^2\,\mathrm{tr}(V^{-1}\partial V_{MC})\), away from where the sample's weights vary. So does a V
+    held fixed: the errors of a prediction and of its slope are correlated, by half the slope of V_MC. With
+    `log_det=True` the term is added, for data that were drawn from N(prediction(θ), V(θ)) with a prediction without
+    error; only then is χ² + ln det V − ln det V_data their −2 ln L.
 
     With `normalise="shape"` data and prediction are both divided by their integral Σ values·width over the bins
     given, their covariances are propagated through the division, and the last bin, which then follows from the
@@ -33,7 +38,7 @@ class ChiSquare(AbstractObjective):
         data: measured values, shape `(bins,)`.
         data_covariance: their covariance, shape `(bins, bins)`, or variances `(bins,)`.
         model: `model(parameters) -> Prediction`.
-        log_det: add ln det V(θ).
+        log_det: add ln det V(θ) − ln det V_data; see above for when that is right.
         normalise: `"none"` or `"shape"`.
         widths: bin widths for `normalise="shape"`, shape `(bins,)`; default 1 (values are contents, not densities).
         label: name used in messages and plots.
@@ -62,7 +67,7 @@ class ChiSquare(AbstractObjective):
         data_covariance: Any,
         model: Model,
         *,
-        log_det: bool = True,
+        log_det: bool = False,
         normalise: str = "none",
         widths: Any = None,
         label: str = "chi-square",
@@ -133,14 +138,42 @@ class ChiSquare(AbstractObjective):
         return chi2 + log_det - inverse_and_log_det(data_covariance)[1] if self.log_det else chi2
 
     def sample(self, parameters: Mapping[str, Any], key: Key) -> "ChiSquare":
-        """Pseudo-data: prediction + N(0, V_data + V_MC), so that the residual has the covariance that χ² assumes."""
+        """Pseudo-data in which the residual has at every θ the covariance that χ² assumes.
+
+        The data are drawn from N(prediction, V_data); the model gets the error that a prediction has, drawn from
+        N(0, V_MC) and growing and shrinking with its standard deviations at other θ. With `log_det` the model stays and
+        the data have both.
+        """
         prediction = self.predict(parameters)
         covariance = jnp.asarray(self.data_covariance)
-        if prediction.covariance is not None:
+        if prediction.covariance is not None and self.log_det:
             covariance = covariance + prediction.covariance
         values = jnp.asarray(prediction.values)
         noise = jax.random.normal(key, values.shape, values.dtype)
-        return eqx.tree_at(lambda tree: tree.data, self, values + jnp.linalg.cholesky(covariance) @ noise)
+        drawn = eqx.tree_at(lambda tree: tree.data, self, values + jnp.linalg.cholesky(covariance) @ noise)
+        if prediction.covariance is None or self.log_det:
+            return drawn
+        simulated = jnp.asarray(prediction.covariance)
+        eigenvalues, vectors = jnp.linalg.eigh(simulated)
+        error = vectors @ (
+            jnp.sqrt(jnp.maximum(eigenvalues, 0)) * jax.random.normal(jax.random.fold_in(key, 1), values.shape)
+        )
+        return eqx.tree_at(lambda tree: tree.model, drawn, _Fluctuated(self.model, error, jnp.diag(simulated)))
+
+
+class _Fluctuated(eqx.Module):
+    """A model with an error of its own: drawn at one θ, where its variances were `variances`."""
+
+    model: Model
+    error: Float[Array, " bin"]
+    variances: Float[Array, " bin"]
+
+    def __call__(self, parameters: Mapping[str, Any]) -> Prediction:
+        prediction = predict(self.model, parameters)
+        here = jnp.diag(jnp.asarray(prediction.covariance))
+        real = (here > 0) & (self.variances > 0)
+        growth = jnp.sqrt(jnp.where(real, here, 1) / jnp.where(real, self.variances, 1))
+        return Prediction(prediction.values + jnp.where(real, growth, 1) * self.error, prediction.covariance)
 
 
 def _to_shape(

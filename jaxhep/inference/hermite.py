@@ -6,6 +6,9 @@ import numpy as np
 
 from .._types import Array, Float, Scalar
 
+_LEVEL = 0.1
+"""Where the logarithms level off beyond the nodes, in half widths."""
+
 
 class HermiteInterpolation(eqx.Module):
     r"""Interpolation through values and slopes at n nodes: the polynomial p of degree 2n−1 with \(p(x_i)=f_i\) and
@@ -49,6 +52,14 @@ class HermiteInterpolation(eqx.Module):
         """Positive, smooth weights that sum to 1, and at a node are 1 for it: squared Lagrange polynomials."""
         squares = (_powers((x - self.centre) / self.half, self.lagrange.shape[0]) @ jnp.asarray(self.lagrange)) ** 2
         return squares / jnp.sum(squares)
+
+    def of_logarithms(self, x: Scalar) -> Float[Array, " node"]:
+        """Weights of the logarithms of a positive quantity at the nodes, a Lagrange polynomial; beyond the nodes it
+        levels off, with two continuous derivatives, so that its exponential cannot run away."""
+        t = (x - self.centre) / self.half
+        # tanh has no second derivative at 0.
+        beyond = jnp.sign(t) * (1 + _LEVEL * jnp.tanh((jnp.abs(t) - 1) / _LEVEL))
+        return _powers(jnp.where(jnp.abs(t) > 1, beyond, t), self.lagrange.shape[0]) @ jnp.asarray(self.lagrange)
 
 
 def _powers(t: Scalar, count: int) -> Float[Array, " power"]:

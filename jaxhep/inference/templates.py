@@ -159,7 +159,8 @@ class EventShapeModel(eqx.Module):
     (`HermiteInterpolation`); the shape function then acts as a matrix,
     \(t_b=\sum_kM_{bk}(\Omega_1)\,g_k(\Lambda)/\Delta_b\). The Monte Carlo covariance is that of a sum of weighted
     events divided by the sum of their weights, \(\sum_kq_k(M_{bk}-p_b)(M_{ck}-p_c)\) with \(p=Mg\) and q the squared
-    weights at a grid point, averaged over the nodes near Λ.
+    weights at a grid point. Its correlations are an average over the nodes near Λ; the logarithms of its variances
+    follow a polynomial through the nodes.
 
     **Arguments**: `spectra`; `observable` its name; `edges` of the measured bins; `energy` √s in GeV; `shape` of the
     shape function; `parameter` the name of Λ.
@@ -207,7 +208,19 @@ class EventShapeModel(eqx.Module):
         """Densities in the measured bins and their Monte Carlo covariance."""
         log_value = jnp.log(parameters[self.parameter])
         squares = self.interpolation.node_weights(log_value) @ jnp.asarray(self.squares)
-        return self.hadronised(self.parton_level(log_value), squares, parameters["omega_1"])
+        found = self.hadronised(self.parton_level(log_value), squares, parameters["omega_1"])
+        # The average is between the variances of its neighbours, but climbs from one to the other in steps: χ² needs
+        # the slope, too (see `ChiSquare`), which the logarithms have.
+        matrix, widths = self.smearing_matrix(parameters["omega_1"]), jnp.diff(jnp.asarray(self.edges))
+        contents = found.values * widths
+        nodes = jnp.asarray(self.squares) @ ((matrix - contents[:, None]) ** 2).T / widths**2
+        covariance = jnp.asarray(found.covariance)
+        here = jnp.diag(covariance)
+        real = jnp.all(nodes > 0, axis=0) & (here > 0)
+        logs = jnp.log(jnp.where(real, nodes, 1))
+        variances = jnp.exp(self.interpolation.of_logarithms(log_value) @ logs)
+        growth = jnp.sqrt(jnp.where(real, variances, 1) / jnp.where(real, here, 1))
+        return Prediction(found.values, covariance * jnp.outer(growth, growth))
 
     def smearing_matrix(self, omega_1: Any) -> Float[Array, "bin point"]:
         """Probability that a parton-level value at a point of the grid ends in a bin."""

@@ -340,7 +340,7 @@ def draw(study: DetectorStudy, more: DetectorReport, folder: Path) -> list[Path]
             *(_relative(study, m) for m in [*(p.measured for p in more.front), study.result.objective]), strict=True
         )
         good = non_dominated(points, errors)
-        others: dict[str, Any] = {"start": [[1.0, 1.0]]}
+        others: dict[str, Any] = {"start": [[1.0, 1.0]], "optimised": [points[-1]]}
         if study.rivals is not None:
             others["random designs"] = [_relative(study, one)[0] for one in study.rivals.found]
         keep(

@@ -1,5 +1,6 @@
 """A detector design as an optimisation problem: showers of photons and neutral pions, statistics, objectives."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,9 +52,18 @@ class DetectorTask:
         self.hard = hard
         self.num_layers = document.num_layers
         self.window = int(document.physics.window)
+        # Programs are the same for documents that differ in the numbers of free rows or in weights.
+        self._mark = json.dumps(_skeleton(document), sort_keys=True)
         start = {name: jnp.asarray(value, float) for name, value in document.values().items()}
         self._energy_noise = self._energy_meter(self.layers(start), start, jnp.asarray(50.0)).sample_noise
         self._image_noise = self._imager(self.layers(start), start).sample_noise
+
+    def __hash__(self) -> int:
+        return hash((self._mark, self.hard))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether compiled programs can be shared."""
+        return isinstance(other, DetectorTask) and (self._mark, self.hard) == (other._mark, other.hard)
 
     def layers(self, design: Mapping[str, Array]) -> Layers:
         """The stack of a design."""
@@ -262,7 +272,15 @@ class DetectorTask:
             objectives=self.objectives(),
             weights=weights,
             budgets=self.budgets(),
+            same_as=self,
         )
+
+
+def _skeleton(document: DetectorDesign) -> dict[str, Any]:
+    """What of a document its programs depend on."""
+    content = document.to_dict()
+    rows = {name: len(content[name]) if name in document.free else content[name] for name in FREE}
+    return {name: value for name, value in (content | rows).items() if name != "weights"}
 
 
 def channels(design: Mapping[str, Array]) -> Array:

@@ -1,5 +1,6 @@
 """`jaxhep optimise-detector`: bad input before any compilation, and one small run from start to end."""
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -30,6 +31,7 @@ def design(tmp_path: Path) -> Path:
         (("--seed", "-1"), "seed"),
         (("--front", "20"), "--front must be from 0 to 8"),
         (("--num-random", "-1"), "--num-random"),
+        (("--curve-events", "10"), "--curve-events must be at least 256"),
         (("--weight", "speed=1"), "unknown entry 'speed'"),
         (("--budget", "depth"), "NAME=NUMBER"),
         (("--budget", "depth=0.1"), "no design within the bounds meets depth ≤ 0.1 cm"),
@@ -69,19 +71,38 @@ def test_example_is_a_document_that_can_be_read(tmp_path: Path) -> None:
         assert run("--example", str(path)).exit_code == 2
 
 
-def test_small_run(design: Path, tmp_path: Path) -> None:
+def interrupted(total: int, words: str):
+    """In place of the progress bar: Control-C at the first report."""
+
+    def report(done: int) -> None:
+        raise KeyboardInterrupt
+
+    return contextlib.nullcontext(report)
+
+
+def test_small_run_is_interrupted_and_resumed(design: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = (str(design), "--num-steps", "25", "--batch-size", "64", "--num-random", "2", "--hard-events", "64",
-                 "--front", "0", "--sensitivity", "0", "--output", str(folder))  # fmt: skip
-    result = run(*arguments)
-    # 25 steps and 64 events need not show a gain of two standard errors.
+    arguments = (str(design), "--num-steps", "50", "--batch-size", "64", "--num-random", "2", "--hard-events", "64",
+                 "--curve-events", "1024", "--front", "0", "--sensitivity", "0", "--output", str(folder))  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxhep.cli._session.progress", interrupted)
+        stopped = run(*arguments)
+    assert stopped.exit_code == 130
+    assert "25 of 50 steps" in " ".join(stopped.output.split())
+    assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "design_start.json", "state.npz"]
+    assert "seed" in run(*arguments, "--resume", "--seed", "7").output
+    result = run(*arguments, "--resume")
+    # 50 steps and 64 events need not show a gain of two standard errors.
     assert result.exit_code in (0, 1), result.output
     content = json.loads((folder / "result.json").read_text())
-    assert content["optimisation"]["num_steps"] == 25
+    assert content["optimisation"]["num_steps"] == 50
     assert set(content["hard"]["designs"]) == {"baseline", "optimised", "rival"}
     assert content["hard"]["better_than_start"]["error"] > 0
     assert content["random"]["count"] == 2
     assert content["sensitivity"] is None
+    for budget in content["optimisation"]["budgets"]:
+        # A limit of which more than a tenth is left has no price.
+        assert (budget["price_error"] > 0) == (budget["cost"] > 0.9 * budget["limit"])
     for name in ("before", "after"):
         found = content["information"][name]
         assert 0 < found["bound"] <= 1.05 * found["achieved"] < 0.5
@@ -91,7 +112,7 @@ def test_small_run(design: Path, tmp_path: Path) -> None:
     assert built.depth <= start.depth + 1e-9
     assert built.channels <= start.channels + 1e-6
     rows = list(csv.DictReader((folder / "trajectory.csv").read_text().splitlines()))
-    assert len(rows) == 25
+    assert len(rows) == 50
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == 1
     for name in ("trajectory", "resolution", "detector"):
         assert (folder / f"{name}.png").stat().st_size > 5_000

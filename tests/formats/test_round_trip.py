@@ -1,5 +1,6 @@
 """Every format gives back what was written, and other programs read our files."""
 
+import dataclasses
 import itertools
 import json
 
@@ -11,6 +12,7 @@ import pytest
 from jaxhep.event import Emissions, Event
 from jaxhep.formats import EventBatch, EventFileError, as_batch, file_info, open_writer, read_events, suffixes
 from jaxhep.formats._registry import format_of
+from jaxhep.formats.batch import concatenate
 from jaxhep.shower import DipoleShower
 from jaxhep.simulator import generate
 from tests.formats.helpers import CAPACITY, ENERGY, equal, gather, make_batch, write
@@ -44,7 +46,7 @@ def test_only_empty_events(tmp_path, suffix):
     batch = make_batch(5, 1)
     path = write(tmp_path / f"empty{suffix}", [batch, batch])
     assert not batch.mask.any()
-    equal(gather(path), EventBatch(*(np.concatenate([array] * 2) for array in as_batch(batch).arrays().values())))
+    equal(gather(path), concatenate([as_batch(batch)] * 2))
 
 
 def test_particles_are_moved_to_the_front_in_order():
@@ -126,12 +128,72 @@ def test_pyhepmc_reads_our_events_and_momentum_is_conserved(tmp_path, suffix):
         assert ("overflow" in event.attributes) == bool(batch.overflow[i])
 
 
-def test_colour_lines_of_the_dipole_shower(tmp_path):
-    """Each colour has its anticolour in the next parton, and each g → q q̄ makes one more line."""
-    pyhepmc = pytest.importorskip("pyhepmc")
+@pytest.fixture(scope="module")
+def dipole_events():
     shower = DipoleShower(capacity=12, trials=36)
     events = generate(shower, jax.random.key(3), 300, chunk_size=300)
-    events = jax.tree.map(lambda leaf: leaf[~np.asarray(events.overflow)], events)
+    return jax.tree.map(lambda leaf: leaf[~np.asarray(events.overflow)], events)
+
+
+def test_history_of_the_dipole_shower(tmp_path, dipole_events):
+    """A vertex for each branching; momentum, flavour and colour are conserved in each, and what the shower recorded
+    of it (the mass of the dipole, y, z, k_T) is there."""
+    pyhepmc = pytest.importorskip("pyhepmc")
+    path = write(tmp_path / "events.hepmc", [dipole_events])
+    batch, history = as_batch(dipole_events), jax.device_get(dipole_events.history)
+    read = gather(path)
+    for name, array in batch.arrays().items():
+        if name != "branchings":
+            np.testing.assert_array_equal(read.arrays()[name], array)
+    assert read.branchings is None
+    equal(gather(write(tmp_path / "events.h5", [dipole_events])), dataclasses.replace(batch, branchings=None))
+
+    def momentum(particles):
+        return np.sum([[p.momentum.e, p.momentum.px, p.momentum.py, p.momentum.pz] for p in particles], axis=0)
+
+    def dot(a, b):
+        return a[0] * b[0] - a[1:] @ b[1:]
+
+    def lines(particle):
+        found = {name: int(str(value)) for name, value in particle.attributes.items()}
+        return found.get("flow1", 0), found.get("flow2", 0)
+
+    with pyhepmc.open(path) as file:
+        for i, event in enumerate(file):
+            hard, *branchings = event.vertices
+            assert len(branchings) == history.mask[i].sum()
+            assert sorted(p.pid for p in hard.particles_in) == [-11, 11]
+            assert len(hard.particles_out) == 2
+            assert {p.status for p in event.particles} <= {1, 4, 23, 51}
+            assert all((p.end_vertex is None) == (p.status == 1) for p in event.particles)
+            for n, vertex in enumerate(branchings):
+                into, out = list(vertex.particles_in), list(vertex.particles_out)
+                assert (len(into), len(out)) == (2, 3)
+                np.testing.assert_allclose(momentum(into), momentum(out), atol=1e-4)
+                assert sum(p.pid for p in into if p.pid != 21) == sum(p.pid for p in out if p.pid != 21)
+                mass2 = history.dipole_mass[i, n] ** 2
+                for one in into:
+                    assert abs(dot(momentum([one]), momentum([one]))) < 1e-3
+                assert dot(momentum(into), momentum(into)) == pytest.approx(mass2, rel=1e-3, abs=1e-2)
+                # pyhepmc gives the three in the order of the file: one choice of emitter, emitted, spectator fits.
+                y, z = history.y[i, n], history.z[i, n]
+                fits = []
+                for a, b, c in itertools.permutations([momentum([p]) for p in out]):
+                    share = dot(a, c) / (dot(a, c) + dot(b, c))
+                    fits.append(abs(2 * dot(a, b) / mass2 - y) < 2e-5 + 0.01 * y and abs(share - z) < 2e-3)
+                assert any(fits)
+                # Every line that leaves without ending here came in, or was made here with both its ends.
+                starts, ends = zip(*map(lines, out), strict=True)
+                more, fewer = zip(*map(lines, into), strict=True)
+                closed = {line for line in starts if line and line in ends}
+                assert {line for line in starts if line} - closed == {line for line in more if line} - set(fewer)
+                assert {line for line in ends if line} - closed == {line for line in fewer if line} - set(more)
+
+
+def test_colour_lines_of_the_dipole_shower(tmp_path, dipole_events):
+    """Each colour has its anticolour in the next parton, and each g → q q̄ makes one more line."""
+    pyhepmc = pytest.importorskip("pyhepmc")
+    events = dipole_events
     path = write(tmp_path / "events.hepmc", [events])
     splittings = np.sum((np.asarray(events.history.flavour) != 21) & np.asarray(events.history.mask), axis=1)
     assert splittings.max() > 0

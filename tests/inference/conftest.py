@@ -83,7 +83,7 @@ def chi2_case():
     """Non-linear χ² whose Monte Carlo covariance depends on the parameters (log-determinant on)."""
     rng = np.random.default_rng(2)
     data = 100 * np.exp(-X / 0.4) + 5 + rng.normal(size=X.size) * 3
-    objective = ChiSquare(data, np.full(X.size, 9.0), Decay(X, np.full(X.size, 0.2)))
+    objective = ChiSquare(data, np.full(X.size, 9.0), Decay(X, np.full(X.size, 0.2)), log_det=True)
     parameters = (
         Parameter("number", 60.0, lower=0.0),
         Parameter("tau", 0.8, lower=0.01, upper=5.0),

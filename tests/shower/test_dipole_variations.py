@@ -15,7 +15,7 @@ from jaxhep.shower import DipoleShower
 from jaxhep.simulator import generate_variations, with_parameters
 from tests.shower.oracles import PULL, check_pull
 
-EVENTS = 2**16
+EVENTS = 2**14
 EDGES = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.5])
 OBSERVABLES = {"tau": one_minus_thrust, "n": multiplicity}
 VARIATIONS = {
@@ -28,7 +28,7 @@ VARIATIONS = {
 
 @pytest.fixture(scope="module")
 def shower():
-    return DipoleShower(cutoff=4.0, capacity=7, trials=20, matrix_element=True)
+    return DipoleShower(cutoff=6.0, capacity=6, trials=16, matrix_element=True)
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,24 @@ def test_a_depth_that_no_bound_allows_is_refused(document):
         optimise(DetectorTask(impossible).problem(), jax.random.key(0), Settings(num_steps=1))
 
 
+def test_tasks_share_programs_if_only_free_numbers_and_weights_differ(document):
+    content = document.to_dict()
+
+    def task(hard=False, **change):
+        return DetectorTask(DetectorDesign.from_dict(content | change), hard=hard)
+
+    same = task(weights={"resolution": 2.0}, cell_size=[2.0, 3.0, 4.0])
+    assert same == task()
+    assert hash(same) == hash(task())
+    assert same.problem() == task().problem({"resolution": 0.1, "separation": 0.4, "mass": 0.1})
+    assert task(hard=True) != task()
+    assert task(budgets={"depth": 20.0}) != task()
+    assert task(physics={"threshold": 0.1}) != task()
+    # Rows that are not free are constants of the program.
+    rows = [{"free": ["cell_size"], "passive_thickness": [x] * LAYERS} for x in (1.0, 2.0)]
+    assert task(**rows[0]).problem() != task(**rows[1]).problem()
+
+
 @pytest.fixture(scope="module")
 def problem(document):
     return DetectorTask(document).problem({"resolution": 0.08, "separation": 0.4, "mass": 0.04})

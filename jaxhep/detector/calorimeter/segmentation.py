@@ -4,6 +4,7 @@ import abc
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +14,10 @@ from .radial import RadialProfile
 
 Sharing = Literal["linear", "hard"]
 """How a spot is put into cells: shared with the neighbours, or all into the cell it falls in."""
+
+
+_FEW_CELLS = 64
+"""Up to so many cells a layer, spots are shared by a matrix product."""
 
 
 class Axis(eqx.Module):
@@ -251,23 +256,44 @@ class Grid(AbstractSegmentation):
         size = self._size(substeps)
         place_x = (axis.centre[:, 0] + u + sx * along) / size[:, 0] + self.num_x / 2
         place_y = (axis.centre[:, 1] + v + sy * along) / size[:, 1] + self.num_y / 2
-        cells = jnp.zeros((layers, self.num_x, self.num_y), radius.dtype)
+        shape = (layers, self.num_x, self.num_y)
         if self.sharing == "hard":
-            return _add(cells, layer, jnp.floor(place_x), jnp.floor(place_y), weights)
+            return _added(shape, layer, jnp.floor(place_x), jnp.floor(place_y), weights)
+        if self.num_x * self.num_y <= _FEW_CELLS:
+            # The shares of all cells of a row times those of a column: a matrix product is faster than a scatter.
+            spots = (radius.shape[0], layers, substeps)
+            in_x = _hats(place_x, self.num_x) * weights[..., None]
+            in_y = _hats(place_y, self.num_y)
+            return jnp.einsum(
+                "slkx,slky->lxy",
+                in_x.reshape(*spots, -1),
+                in_y.reshape(*spots, -1),
+                precision=jax.lax.Precision.HIGHEST,
+            )
         low_x, low_y = jnp.floor(place_x - 0.5), jnp.floor(place_y - 0.5)
         part_x, part_y = place_x - 0.5 - low_x, place_y - 0.5 - low_y
-        for i, share_x in ((low_x, 1 - part_x), (low_x + 1, part_x)):
-            for j, share_y in ((low_y, 1 - part_y), (low_y + 1, part_y)):
-                cells = _add(cells, layer, i, j, weights * share_x * share_y)
-        return cells
+        four = [
+            (i, j, weights * share_x * share_y)
+            for i, share_x in ((low_x, 1 - part_x), (low_x + 1, part_x))
+            for j, share_y in ((low_y, 1 - part_y), (low_y + 1, part_y))
+        ]
+        i, j, portions = (jnp.stack(column) for column in zip(*four, strict=True))
+        return _added(shape, jnp.broadcast_to(layer, i.shape), i, j, portions)
 
 
-def _add(cells: Array, layer: Array, i: Array, j: Array, weights: Array) -> Array:
-    """Adds to cells; what lies outside is dropped (a negative index would count from the end)."""
-    _, num_x, num_y = cells.shape
+def _hats(place: Float[Array, "spot slice"], count: int) -> Float[Array, "spot slice cell"]:
+    """Each cell's share of spots at `place`, linear in the distance from its centre."""
+    return jnp.maximum(1 - jnp.abs(place[..., None] - 0.5 - jnp.arange(count, dtype=place.dtype)), 0)
+
+
+def _added(shape: tuple[int, int, int], layer: Array, i: Array, j: Array, weights: Array) -> Float[Array, "layer a b"]:
+    """The sums in the cells; what lies outside is dropped (a negative index would count from the end)."""
+    layers, num_x, num_y = shape
     inside = (i >= 0) & (i < num_x) & (j >= 0) & (j < num_y)
-    row = jnp.where(inside, i, num_x).astype(jnp.int32)
-    return cells.at[layer, row, jnp.where(inside, j, 0).astype(jnp.int32)].add(weights, mode="drop")
+    place = (layer * num_x + i.astype(jnp.int32)) * num_y + j.astype(jnp.int32)
+    place = jnp.where(inside, place, layers * num_x * num_y)
+    cells = jnp.zeros(layers * num_x * num_y, weights.dtype)
+    return cells.at[place.reshape(-1)].add(weights.reshape(-1), mode="drop").reshape(shape)
 
 
 def _corner(

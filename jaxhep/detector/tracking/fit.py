@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from ..._positive_definite import inverse_and_log_det
 from ..._types import Scalar
-from ._linear import inverse_positive
 from .layers import Hits, Tracker, Transport
 from .propagation import TrackState
 
@@ -78,7 +78,8 @@ def fit_track(
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker([0.1, 0.2, 0.3, 0.4], resolutions=1e-5, thicknesses=0.01, field=2.0)
     ...     truth = tracker.track(pt=5.0, charge=1)
-    ...     fit = fit_track(tracker, tracker(tracker.sample_noise(jax.random.key(0)), truth), truth)
+    ...     noise = tracker.sample_noise(jax.random.key(0))
+    ...     fit = jax.jit(lambda noise: fit_track(tracker, tracker(noise, truth), truth))(noise)
     >>> fit.parameters.shape, int(fit.ndf)
     ((3,), 1)
     """
@@ -103,7 +104,7 @@ def fit_track(
         # Too few hits: a unit matrix in place of a singular one, and no change.
         information = jnp.where(valid, normal.information, jnp.eye(number, dtype=local.dtype))
         right = jnp.where(valid, normal.right, 0)
-        covariance = inverse_positive(information)
+        covariance = inverse_and_log_det(information)[0]
         change = covariance @ right
         return local.at[:number].add(change), (covariance, normal.chi2 - change @ right)
 
@@ -130,7 +131,8 @@ def expected_covariance(
     >>> import jax
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker([1.0, 2.0], resolutions=1e-4)
-    ...     print(f"{jnp.sqrt(expected_covariance(tracker, TrackState())[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
+    ...     covariance = jax.jit(expected_covariance)(tracker, TrackState())
+    ...     print(f"{jnp.sqrt(covariance[0, 0]) / 1e-4:.4f}")  # √(2² + 1²)
     2.2361
     """
     if method not in ("global", "kalman"):
@@ -140,7 +142,8 @@ def expected_covariance(
     solve = _global if method == "global" else _kalman
     transport = tracker.transport(track)
     zeros = jnp.zeros_like(transport.predicted)
-    return inverse_positive(solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters).information)
+    normal = solve(transport, tracker.resolutions, zeros, weights, tracker.num_parameters)
+    return inverse_and_log_det(normal.information)[0]
 
 
 def pt_resolution(tracker: Tracker, track: TrackState) -> Scalar:
@@ -151,7 +154,7 @@ def pt_resolution(tracker: Tracker, track: TrackState) -> Scalar:
     >>> import jax
     >>> with jax.enable_x64(True):
     ...     tracker = Tracker(jnp.linspace(0.1, 1.0, 10), resolutions=1e-4, field=2.0)
-    ...     print(f"{pt_resolution(tracker, tracker.track(pt=10.0, charge=1)):.4f}")
+    ...     print(f"{jax.jit(pt_resolution)(tracker, tracker.track(pt=10.0, charge=1)):.4f}")
     0.0145
     """
     if not tracker.curved:
@@ -189,7 +192,7 @@ def _global(transport: Transport, sigma: Array, residuals: Array, weights: Array
     # In units of the measurement errors; a hit of weight 0 drops out without a division by zero.
     scale = _safe_sqrt(weights) / sigma
     a, g, r = scale[:, None] * design[:, :number], scale[:, None] * scatter, scale * residuals
-    inverse = inverse_positive(jnp.eye(layers, dtype=dtype) + g @ g.T)
+    inverse = inverse_and_log_det(jnp.eye(layers, dtype=dtype) + g @ g.T)[0]
     return _Normal(a.T @ inverse @ a, a.T @ inverse @ r, r @ inverse @ r)
 
 
