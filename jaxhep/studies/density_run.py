@@ -186,6 +186,14 @@ class LearnedDensity:
         return written + plots.save_figure(axes[0].figure, Path(folder) / "corner", ("png",), overwrite=True)
 
 
+def check(run: DensityRun) -> None:
+    """Reads the data and builds the density without training it.
+
+    **Raises** what `learn` would for data or options that do not fit.
+    """
+    build_density(run, _open(run.data), jax.random.key(run.seed))
+
+
 def learn(
     run: DensityRun, folder: str | Path, *, resume: bool = False, callbacks: Sequence[Callable[..., Any]] = ()
 ) -> LearnedDensity:
@@ -300,6 +308,7 @@ __all__ = [
     "DensityRun",
     "LearnedDensity",
     "build_density",
+    "check",
     "column_names",
     "learn",
 ]

@@ -168,6 +168,9 @@ def test_wrong_configurations_are_refused_before_training(folder, tmp_path, cont
 
 
 def test_wrong_arguments_are_refused(folder, run, tmp_path):
+    wrong = write(folder / "wrong.yaml", config(data={"kinds": {"eta": "positive"}}))
+    assert "lie outside" in jaxhep("train", wrong, "-o", run, "--force", code=2)
+    assert (run / "density.npz").exists()
     assert "exists; choose another" in jaxhep("train", folder / "config.yaml", "-o", run, code=2)
     assert "no such file" in jaxhep("train", tmp_path / "none.yaml", code=2)
     assert "is no run folder" in jaxhep("train", folder / "config.yaml", "-o", tmp_path, "--resume", code=2)
