@@ -179,9 +179,11 @@ class LearnedDensity:
         )
         written = plots.save_figure(curve.figure, Path(folder) / "losses", ("png",), overwrite=True)
         few = slice(0, 8)
+        effective = self.weights.sum() ** 2 / (self.weights**2).sum()
         axes = plots.corner(
             self.events[:, few], self.draws[:, few], list(self.run.data.columns)[few], truth_weights=self.weights,
             model_weights=self.weights if self.run.data.condition else None, title=self.run.name,
+            bins=int(np.clip(effective**0.5, 8, 40)),
         )  # fmt: skip
         return written + plots.save_figure(axes[0].figure, Path(folder) / "corner", ("png",), overwrite=True)
 
