@@ -29,9 +29,11 @@ def train(
 
     with report_errors():
         start_session()
-        from ..studies.density_run import DensityRun
+        from ..studies.density_run import DensityRun, check
 
         run = DensityRun.read(config)
+        if force and output.exists():
+            check(run)  # An earlier run is not given up for one that would be refused.
         folder = _folder(run, output, resume, force)
         _run(run, folder, resume, tensorboard)
 

@@ -171,6 +171,7 @@ def _column(
     ratio.set_ylim(0.45, 1.55)
     main.set_xlim(edges[0], edges[-1])
     ratio.set_xlim(edges[0], edges[-1])
+    main.set_ylabel("share per bin", fontsize=9)
     ratio.set_ylabel("ratio", loc="center", fontsize=9)
 
 

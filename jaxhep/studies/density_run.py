@@ -1,7 +1,9 @@
 """A density learned from a data file: configuration, training, validation, run folder."""
 
 import dataclasses
+import difflib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -97,8 +99,18 @@ class DensityRun(_Strict):
         try:
             run = cls.model_validate(content)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or 'top'}: {e['msg']}" for e in error.errors()]
+            extra = "no such entry; is it misspelt or indented wrongly?"
+            lines = [
+                f"{'.'.join(map(str, e['loc'])) or 'top'}: {extra if e['type'] == 'extra_forbidden' else e['msg']}"
+                for e in error.errors()
+            ]
             raise ValueError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from error
+        known = [field.name for field in dataclasses.fields(TrainingSettings)]
+        for name in run.training:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+                raise ValueError(f"{source}: training: there is no setting {name!r}; {hint}")
         try:
             run.settings()
         except TypeError as error:
@@ -179,11 +191,21 @@ class LearnedDensity:
         )
         written = plots.save_figure(curve.figure, Path(folder) / "losses", ("png",), overwrite=True)
         few = slice(0, 8)
+        effective = self.weights.sum() ** 2 / (self.weights**2).sum()
         axes = plots.corner(
             self.events[:, few], self.draws[:, few], list(self.run.data.columns)[few], truth_weights=self.weights,
             model_weights=self.weights if self.run.data.condition else None, title=self.run.name,
+            bins=int(np.clip(effective**0.5, 8, 40)),
         )  # fmt: skip
         return written + plots.save_figure(axes[0].figure, Path(folder) / "corner", ("png",), overwrite=True)
+
+
+def check(run: DensityRun) -> None:
+    """Reads the data and builds the density without training it.
+
+    **Raises** what `learn` would for data or options that do not fit.
+    """
+    build_density(run, _open(run.data), jax.random.key(run.seed))
 
 
 def learn(
@@ -255,7 +277,9 @@ def build_density(run: DensityRun, train: AbstractDataset, key: Any) -> Abstract
     try:
         inner = FAMILIES[run.density.family](len(names), len(given), key, dict(run.density.options))
     except TypeError as error:
-        raise ValueError(f"density.options of the family {run.density.family!r}: {error}") from error
+        unknown = re.search(r"unexpected keyword argument ('\w+')", str(error))
+        text = f"there is no option {unknown[1]}" if unknown else str(error)
+        raise ValueError(f"density.options of the family {run.density.family!r}: {text}") from error
     density: AbstractDensity = preprocess(inner, events, conditions)
     return density
 
@@ -300,6 +324,7 @@ __all__ = [
     "DensityRun",
     "LearnedDensity",
     "build_density",
+    "check",
     "column_names",
     "learn",
 ]

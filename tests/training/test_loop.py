@@ -1,8 +1,6 @@
 """The loop itself: what it compiles, how it resumes, how it fails, what it tells."""
 
 import json
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,13 +67,11 @@ def whole():
     return fit(model(), loss, data(), **ARGUMENTS)
 
 
-def test_resume_after_kill_9_is_bit_exact_and_on_other_devices(whole, tmp_path):
-    """The child has one device and dies between two checkpoints; this process has eight."""
+def test_resume_after_kill_9_is_bit_exact(whole, tmp_path):
+    """The child dies between two checkpoints. It has this process's XLA flags: others may sum in another order."""
     folder = tmp_path / "run"
-    count = "--xla_force_host_platform_device_count="
-    env = os.environ | {"XLA_FLAGS": re.sub(rf"{count}\d+", f"{count}1", os.environ["XLA_FLAGS"])}
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder)]
-    child = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert child.returncode == -9, child.stderr[-2000:]
     steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
     assert steps[-1] < 14

@@ -60,7 +60,8 @@ class PublishedDensity:
         """
         size = self.density.condition_dim
         if (0 if condition is None else condition.shape[-1]) != size:
-            raise ValueError(f"{self.name!r} needs conditions with {size} columns, got {np.shape(condition)}")
+            got = "none" if condition is None else f"shape {condition.shape}"
+            raise ValueError(f"{self.name!r} needs conditions with {size} columns, got {got}")
         if condition is not None:
             condition = jnp.broadcast_to(jnp.asarray(condition, float), (num_events, size))
         return _sample(self.density, key, first + jnp.arange(num_events), condition)
