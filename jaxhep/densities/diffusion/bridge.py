@@ -43,9 +43,9 @@ class SchroedingerBridge(AbstractDensity):
     network: Any
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
-    diffusion: Scalar = constant()
     num_steps: int = eqx.field(static=True)
     start: str = eqx.field(static=True)
+    diffusion: Scalar = constant()
 
     def __init__(
         self,

@@ -152,9 +152,9 @@ class Distillation(AbstractDensity):
     """
 
     student: MeanFlow
-    teacher: Diffusion = constant()
     dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
+    teacher: Diffusion = constant()
 
     def __init__(self, student: MeanFlow, teacher: Diffusion):
         if not isinstance(teacher.path, FlowMatching):

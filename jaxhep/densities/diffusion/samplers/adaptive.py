@@ -20,10 +20,10 @@ class AdaptiveODE(AbstractSampler):
     `denoise`.
     """
 
-    rtol: Scalar = constant()
-    atol: Scalar = constant()
     num_steps: int = eqx.field(static=True)
     denoise: bool = eqx.field(static=True)
+    rtol: Scalar = constant()
+    atol: Scalar = constant()
 
     def __init__(
         self, rtol: float | Array = 1e-5, atol: float | Array = 1e-5, num_steps: int = 4096, denoise: bool = True

@@ -25,8 +25,8 @@ class EulerMaruyama(AbstractSampler):
     """
 
     num_steps: int = eqx.field(static=True)
-    churn: Scalar = constant()
     denoise: bool = eqx.field(static=True)
+    churn: Scalar = constant()
 
     def __init__(self, num_steps: int = 100, churn: float | Array = 1.0, denoise: bool = True):
         check_steps(num_steps)
