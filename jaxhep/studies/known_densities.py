@@ -114,7 +114,7 @@ def fit_flow(
 ) -> AbstractTractableDensity:
     """A standardised autoregressive flow trained on events; the averaged model where the settings ask for one.
 
-    **Arguments**: `x`, shape (event, dim); `key`; `settings`; `validation`, the share held out to choose the epoch, or None;
+    **Arguments**: `x`, shape (event, dim); `key`; `settings`; `validation`, the share held out to choose the epoch;
     `flow`, arguments of `autoregressive_flow`.
     """
     first, second = jax.random.split(key)
