@@ -176,7 +176,7 @@ def test_two_sample_test_with_the_networks_of_this_package():
     x, y = normals(7, 1.0, columns=2, count=800), normals(8, columns=2, count=800)
     # Weights that undo the shift of both columns: N(1,1) e^{1/2 − x} = N(0,1).
     undo = jnp.exp(1 - x[:, 0] - x[:, 1])
-    small = partial(fit_classifier, width=16, epochs=6)
+    small = partial(fit_classifier, width=16)
     found = two_sample_test(x, y, key=KEY, fit=small)
     value, error, best = float(found.value), float(found.error), scipy.stats.norm.cdf(1)
     assert best - PULL * error - 0.03 < value < best + PULL * error
