@@ -189,7 +189,7 @@ def fit_classifier(
     mean, spread = table.mean(axis=0), table.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     network = make_network("mlp", in_size=table.shape[1], out_size=1, width=width, depth=2, key=key)
-    settings = TrainingSettings(batch_size=256, epochs=epochs, learning_rate=2e-3, patience=3)
+    settings = TrainingSettings(batch_size=128, epochs=epochs, learning_rate=1e-2, patience=3)
     data = Dataset({"x": (table - mean) / spread, "label": np.asarray(labels)}, np.asarray(weights))
     model = fit(network, cross_entropy, data, key=key, settings=settings, validation=0.2).model
     run = jax.jit(lambda held: jax.vmap(model)((held - mean) / spread)[:, 0])

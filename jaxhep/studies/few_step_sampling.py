@@ -29,7 +29,7 @@ class SamplingRow:
     `excess`, the distance less that of the adaptive solution from the same noise, with the error of the difference."""
 
     name: str
-    evaluations: float
+    evaluations: float | int
     distance: float
     error: float
     excess: float
@@ -123,9 +123,9 @@ def train_student(
     return student
 
 
-def samplers(teacher: Diffusion, student: MeanFlow, steps: Sequence[int]) -> list[tuple[str, float, Any]]:
+def samplers(teacher: Diffusion, student: MeanFlow, steps: Sequence[int]) -> list[tuple[str, float | int, Any]]:
     """(name, evaluations, density) of each way to sample."""
-    found: list[tuple[str, float, Any]] = []
+    found: list[tuple[str, float | int, Any]] = []
     for count in steps:
         found.append(("mean flow", count, _with_steps(student, count)))
     for count in steps:

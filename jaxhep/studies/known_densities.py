@@ -110,7 +110,7 @@ def log_probs(density: AbstractTractableDensity, x: np.ndarray, chunk: int = 409
 
 
 def fit_flow(
-    x: np.ndarray, key: Key, settings: TrainingSettings, validation: float = 0.1, **flow: Any
+    x: np.ndarray, key: Key, settings: TrainingSettings, validation: float | None = 0.1, **flow: Any
 ) -> AbstractTractableDensity:
     """A standardised autoregressive flow trained on events; the averaged model where the settings ask for one.
 
@@ -120,7 +120,7 @@ def fit_flow(
     first, second = jax.random.split(key)
     model = preprocess(autoregressive_flow(x.shape[1], key=first, **flow), fit_preprocessing(x))
     data = Dataset({"x": np.asarray(x, np.float32)})
-    result = fit(model, density_loss(), data, key=second, settings=settings, validation=validation or None)
+    result = fit(model, density_loss(), data, key=second, settings=settings, validation=validation)
     chosen: AbstractTractableDensity = result.ema if settings.ema else result.model
     return chosen
 

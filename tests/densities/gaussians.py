@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from jaxhep.densities.diffusion import EDM, FlowMatching, VariancePreserving
+from jaxhep.densities.diffusion.paths import AbstractPath
 
 PULL = 5.2
 PATHS = {"edm": EDM, "vp": VariancePreserving, "flow_matching": FlowMatching}
@@ -15,7 +16,7 @@ class ExactField(eqx.Module):
 
     mean: jnp.ndarray
     width: jnp.ndarray
-    path: eqx.Module
+    path: AbstractPath
     axes: jnp.ndarray
     disturbance: jnp.ndarray
 

@@ -79,7 +79,7 @@ def test_linear_vae_is_principal_components():
         worse = eqx.tree_at(lambda m: m.encoder.shift, model, model.encoder.shift + jnp.array([0.7, -0.7, 0.3, 0.3]))
         keys = jax.random.split(KEY, EVENTS)
         first, many = (
-            np.asarray(jax.vmap(lambda e, k, n=n: worse.importance_bound(e, key=k, num_draws=n))(x, keys))
+            np.asarray(jax.jit(jax.vmap(lambda e, k, n=n: worse.importance_bound(e, key=k, num_draws=n)))(x, keys))
             for n in (1, 64)
         )
         assert first.mean() < many.mean() - 0.1
@@ -91,10 +91,11 @@ def test_beta_free_bits_and_active_units():
     with jax.enable_x64(True):
         x, model, _ = components()
         noise = {"latent": jnp.full(LATENT, 0.4)}
+        run = eqx.filter_jit(lambda own: own.loss(x[0], None, noise))
 
         def loss(beta, free_bits):
             own = eqx.tree_at(lambda m: (m.beta, m.free_bits), model, (jnp.asarray(beta), jnp.asarray(free_bits)))
-            return float(own.loss(x[0], None, noise))
+            return float(run(own))
 
         mean, log_variance = model.encode(x[0])
         kl = np.asarray((mean**2 + jnp.exp(log_variance) - 1 - log_variance) / 2)
@@ -226,7 +227,7 @@ def test_mean_of_the_diffusion_loss_does_not_see_the_schedules_shape():
         left = np.trapezoid(alpha2 * 0.49 / (alpha2 * 0.49 + 1 - alpha2), gamma) / 2
         np.testing.assert_allclose([float(flat[0]), float(bent[0])], left, rtol=1e-5)
         assert abs(flat[1] - bent[1]) > 0.1
-        share = jax.vmap(latent_diffusion(BENT).schedule.share)(jnp.linspace(0, 1, 101))
+        share = jax.jit(jax.vmap(latent_diffusion(BENT).schedule.share))(jnp.linspace(0, 1, 101))
         assert float(share[0]) == 0
         assert float(share[-1]) == pytest.approx(1)
         assert np.all(np.diff(share) > 0)
@@ -237,13 +238,21 @@ def test_the_shape_follows_the_squared_loss_and_all_else_the_loss():
         model = latent_diffusion(BENT, "sigmoid")
         x, noise = jnp.array([0.8]), {"time": jnp.asarray(0.4), "code": jnp.array([0.3]), "start": jnp.array([0.9])}
         code = model.encoder(x)
-        gradient = eqx.filter_grad(lambda m: m.loss(x, None, noise))(model)
-        square = eqx.filter_grad(lambda m: m.diffusion_loss(code, None, noise) ** 2)(model)
-        plain = eqx.filter_grad(lambda m: m.diffusion_loss(m.encoder(x), None, noise))(model)
+
+        @eqx.filter_jit
+        def gradients(model):
+            losses = (
+                lambda m: m.loss(x, None, noise),
+                lambda m: m.diffusion_loss(code, None, noise) ** 2,
+                lambda m: m.diffusion_loss(m.encoder(x), None, noise),
+                lambda m: _ends_terms(m, x, noise),
+            )
+            return [eqx.filter_grad(loss)(model) for loss in losses]
+
+        gradient, square, plain, ends = gradients(model)
         np.testing.assert_allclose(gradient.schedule.shape, square.schedule.shape, rtol=1e-9)
         assert np.any(np.abs(np.asarray(square.schedule.shape - plain.schedule.shape)) > 1e-3)
         np.testing.assert_allclose(gradient.denoiser.width, plain.denoiser.width, rtol=1e-9)
-        ends = eqx.filter_grad(lambda m: _ends_terms(m, x, noise))(model)
         np.testing.assert_allclose(gradient.schedule.limits, plain.schedule.limits + ends.schedule.limits, rtol=1e-9)
 
 

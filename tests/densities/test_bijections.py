@@ -65,7 +65,8 @@ def coupling(dim, condition_dim, kept, transformer):
 
 RAW = np.random.default_rng(1).normal(size=(3, 40)).astype(np.float32)
 
-# Every concrete bijection, by a function that makes one.
+# Every concrete bijection, by a function that makes one. Free ends of splines have a test of their own below; the
+# affine autoregressive map stands in the chain and in the repeat.
 REGISTRY = {
     "affine": lambda: Affine(jnp.array([1.0, -2.0, 0.5]), jnp.array([0.3, -1.0, 0.0])),
     "tanh": lambda: Tanh(3),
@@ -77,14 +78,10 @@ REGISTRY = {
     "elementwise affine spline": lambda: Elementwise(
         AffineSplineTransformer(AffineTransformer(), SPLINE), jnp.asarray(RAW[:, :13])
     ),
-    "elementwise spline, free ends": lambda: Elementwise(
-        SplineTransformer(5, -2.0, 2.0, free_ends=True), jnp.asarray(RAW[:, :16])
-    ),
     "conditional affine": lambda: randomised(ConditionalAffine(3, 2)),
     "coupling affine, condition": lambda: coupling(3, 2, 1, AffineTransformer()),
     "coupling, one column": lambda: coupling(1, 2, 0, AffineTransformer()),
     "autoregressive spline, condition": lambda: made(3, 2, SPLINE),
-    "autoregressive affine": lambda: made(3, 0, AffineTransformer()),
     "chain and invert": lambda: Chain(Permutation([1, 0]), Invert(made(2, 2, AffineTransformer())), Softplus(2)),
     "repeat": lambda: Repeat([Chain(made(2, 1, AffineTransformer(), i), Permutation([1, 0])) for i in range(3)]),
 }

@@ -78,6 +78,10 @@ MEMBERS = {
 }  # fmt: skip
 
 
+# The other two are compiled in tests of their own, below and in test_adversarial.
+COMPILED = [name for name in MEMBERS if name not in ("distillation", "wgan_gp")]
+
+
 @cache
 def results(name):
     """Samples, losses and the gradients of their sum for a batch, compiled once; the second event has x, c and noise of
@@ -105,7 +109,7 @@ def results(name):
     return model, (x, c, keys), run(model, x, c, keys)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_shapes_noise_and_finite_gradients(name):
     _, _, ((samples, losses), (by_model, by_condition), noises) = results(name)
     assert samples.shape == (3, DIM)
@@ -118,7 +122,7 @@ def test_shapes_noise_and_finite_gradients(name):
     assert any(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(by_model))
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_noise_is_replayed(name):
     _, _, ((samples, losses), _, _) = results(name)
     for value in (samples, losses):
@@ -126,7 +130,7 @@ def test_noise_is_replayed(name):
         assert np.any(np.asarray(value[0] != value[2]))
 
 
-@pytest.mark.parametrize("name", ["edm", "vae", "r3gan"])
+@pytest.mark.parametrize("name", ["edm", "r3gan"])
 def test_one_event_without_batch_and_compilation(name):
     model, (x, c, keys), ((samples, losses), _, _) = results(name)
     np.testing.assert_allclose(model.loss(x[2], c[2], model.loss_noise(keys[2])), losses[2], rtol=2e-4)

@@ -92,14 +92,15 @@ def test_losses_of_a_batch():
     density = Diffusion(ExactField(FlowMatching(), jnp.zeros(1), jnp.ones(1)), dim=1)
     batch = {"x": jnp.asarray(X)}
     weights = jnp.full(EVENTS, 1 / EVENTS)
-    plain = np.mean([float(StratifiedLoss()(density, batch, weights, k)) for k in jax.random.split(KEY, 2)])
+    stratified = jax.jit(lambda *inputs: StratifiedLoss()(density, *inputs))
+    plain = np.mean([float(stratified(batch, weights, k)) for k in jax.random.split(KEY, 2)])
     # E|v − (ε − x)|² of independent ends at the field of N(0,1): v = x_t(2t − 1)/(t² + (1−t)²).
     rng = np.random.default_rng(1)
     t, e, x = rng.uniform(size=(40_000, 1)), rng.normal(size=(40_000, 1)), X[rng.integers(0, EVENTS, 40_000)]
     v = ((1 - t) * x + t * e) * (2 * t - 1) / (t**2 + (1 - t) ** 2)
     square = ((v - (e - x)) ** 2)[:, 0]
     assert abs(plain - square.mean()) < PULL * square.std() * math.sqrt(1 / (2 * EVENTS) + 1 / 40_000)
-    paired = float(PairedLoss()(density, batch, weights, KEY))
+    paired = float(jax.jit(lambda *inputs: PairedLoss()(density, *inputs))(batch, weights, KEY))
     assert paired < 0.8 * plain
     with pytest.raises(ValueError, match="'exact' or 'entropic'"):
         PairedLoss("greedy")

@@ -90,7 +90,7 @@ def test_weak_order_of_the_random_walk():
     assert max(e[1] for e in errors) < 1e-12
 
 
-@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("name", ["edm", "flow_matching"])  # one that ends clean and one that does not
 def test_adaptive_solution_and_likelihood_are_exact(name):
     """Against the flow in closed form; and for flow matching, whose base is exact, against the density itself."""
     with jax.enable_x64(True):

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def test_reliability_weighted_is_replicated_and_bad_input():
     rng = np.random.default_rng(2)
     p, y = rng.uniform(size=80).astype("float32"), rng.integers(0, 2, 80).astype("float32")
     w = rng.integers(1, 4, 80)
-    options = {"key": KEY, "bins": 4, "equal_counts": False, "num_replicas": 2}
+    options: dict[str, Any] = {"key": KEY, "bins": 4, "equal_counts": False, "num_replicas": 2}
     weighted = reliability(jnp.asarray(p), jnp.asarray(y), jnp.asarray(w, jnp.float32), **options)
     again = reliability(jnp.asarray(np.repeat(p, w)), jnp.asarray(np.repeat(y, w)), **options)
     np.testing.assert_allclose(weighted.observed, again.observed, rtol=1e-4)
@@ -121,8 +122,9 @@ def test_nplm_of_bins_is_the_likelihood_ratio():
         ours = jax.jit(nplm_statistic)(bins, bins, m, n, 1e-12)
         constant = jnp.pad(jnp.ones((4, 1)), ((0, 0), (0, 3)))
         one = jax.jit(nplm_statistic)(constant, constant, m, n, 1e-12)
-    m, n = np.asarray(m), np.asarray(n)
-    np.testing.assert_allclose(ours, 2 * np.sum(n * np.log(n / m) - n + m), rtol=1e-8)
+    expected, seen = np.asarray(m), np.asarray(n)
+    exact = 2 * np.sum(seen * np.log(seen / expected) - seen + expected)
+    np.testing.assert_allclose(ours, exact, rtol=1e-8)
     np.testing.assert_allclose(one, 2 * (35 * math.log(35 / 43) + 8), rtol=1e-8)
 
 
@@ -134,7 +136,7 @@ def test_nplm_toys_and_signal():
     data = jnp.asarray(rng.normal(size=(300, 1)), jnp.float32)
     # As wide as the features below, for one compilation; a column of zeros changes nothing.
     constant = lambda events: jnp.pad(jnp.ones((events.shape[0], 1)), ((0, 0), (0, 8)))  # noqa: E731
-    options = {"key": KEY, "num_toys": 200, "num_replicas": 5}
+    options: dict[str, Any] = {"key": KEY, "num_toys": 200, "num_replicas": 5}
     counting = new_physics_test(reference, data, weights, features=constant, ridge=1e-9, **options)
     assert scipy.stats.kstest(np.asarray(counting.toys), scipy.stats.chi2(1).cdf).pvalue > LEAST_P
     phi = kernel_features(reference, key=KEY, num_centres=8)

@@ -34,8 +34,8 @@ EDGES = [-8.0, -1.0, 0.0, 1.0, 2.0, 10.0]
 def test_wasserstein_of_normals(mean, width, exact):
     """Equal widths: |Δm|; equal means: |Δs|√(2/π)."""
     result = wasserstein(normals(1), normals(2, mean, width, count=OTHERS), key=KEY)
-    assert abs(result.value - exact) < PULL * result.error
-    assert exact > 2 * PULL * result.error
+    assert abs(float(result.value) - exact) < PULL * float(result.error)
+    assert exact > 2 * PULL * float(result.error)
 
 
 def test_wasserstein_and_energy_against_scipy_with_weights():
@@ -68,7 +68,7 @@ def test_sliced_wasserstein_of_a_shift():
     result = sliced_wasserstein(x, y, key=KEY, num_directions=directions)
     mean = math.gamma(d / 2) / (math.sqrt(math.pi) * math.gamma((d + 1) / 2))
     spread = size * math.sqrt((1 / d - mean**2) / directions)
-    assert abs(result.value - size * mean) < PULL * math.hypot(spread, result.error)
+    assert abs(float(result.value) - size * mean) < PULL * math.hypot(spread, result.error)
     assert size * mean > 2 * PULL * spread
 
 
@@ -83,8 +83,8 @@ def test_energy_distance_of_normals():
     result = energy_distance(normals(1)[:, None], normals(2, delta, s, count=OTHERS)[:, None], key=KEY)
     within = (1 - 1 / EVENTS) * apart(0, math.sqrt(2)) + (1 - 1 / OTHERS) * apart(0, s * math.sqrt(2))
     exact = math.sqrt(2 * apart(delta, math.hypot(1, s)) - within)
-    assert abs(result.value - exact) < PULL * result.error
-    assert exact > 2 * PULL * result.error
+    assert abs(float(result.value) - exact) < PULL * float(result.error)
+    assert exact > 2 * PULL * float(result.error)
 
 
 def test_discrepancy_of_normals():
@@ -94,16 +94,15 @@ def test_discrepancy_of_normals():
         normals(1)[:, None], normals(2, delta, count=OTHERS)[:, None], key=KEY, bandwidth=h
     )
     exact = 2 * h / math.sqrt(h**2 + 2) * (1 - math.exp(-(delta**2) / (2 * (h**2 + 2))))
-    assert abs(result.value - exact) < PULL * result.error
-    assert exact > PULL * result.error
+    assert abs(float(result.value) - exact) < PULL * float(result.error)
+    assert exact > PULL * float(result.error)
 
 
 def test_published_numbers_of_fpd_and_kpd():
-    """All-2 against all-0 in two dimensions: FPD 2 and KPD 15 of scaled features; 8 and 624 unscaled."""
+    """All-2 against all-0 in two dimensions: FPD 2 of scaled features, KPD 624 unscaled."""
     x, y = jnp.full((60, 2), 2.0), jnp.zeros((60, 2))
-    for scale, frechet, kernel in ((True, 2, 15), (False, 8, 624)):
-        np.testing.assert_allclose(frechet_physics_distance(x, y, key=KEY, scale=scale).value, frechet, rtol=1e-4)
-        np.testing.assert_allclose(kernel_physics_distance(x, y, key=KEY, scale=scale).value, kernel, rtol=1e-4)
+    np.testing.assert_allclose(frechet_physics_distance(x, y, key=KEY).value, 2, rtol=1e-4)
+    np.testing.assert_allclose(kernel_physics_distance(x, y, key=KEY, scale=False).value, 624, rtol=1e-4)
 
 
 def test_frechet_distance_of_normals():
@@ -118,15 +117,15 @@ def test_frechet_distance_of_normals():
     result = frechet_physics_distance(
         normals(1)[:, None], normals(2, 1.0, 2.0, count=OTHERS)[:, None], key=KEY, scale=False
     )
-    assert abs(result.value - 2) < PULL * result.error
-    assert 2 * PULL * result.error < 2
+    assert abs(float(result.value) - 2) < PULL * float(result.error)
+    assert 2 * PULL * float(result.error) < 2
 
 
 def test_area_under_the_curve():
     """Φ(δ/√2) for scores of unit width; Mann and Whitney's U of SciPy, with ties; weights as replicas elsewhere."""
     x, y = normals(1, 1.0), normals(2, count=OTHERS)
     result = roc_area(x, y, key=KEY)
-    assert abs(result.value - scipy.stats.norm.cdf(1 / math.sqrt(2))) < PULL * result.error
+    assert abs(float(result.value) - scipy.stats.norm.cdf(1 / math.sqrt(2))) < PULL * float(result.error)
     x, y = jnp.round(x), jnp.round(y)
     u = scipy.stats.mannwhitneyu(np.asarray(x), np.asarray(y)).statistic / (EVENTS * OTHERS)
     np.testing.assert_allclose(roc_area(x, y, key=KEY).value, u, rtol=1e-4)
@@ -168,7 +167,7 @@ def test_two_sample_test_is_cross_fitted():
     found = two_sample_test(
         x, y, fit=lambda events, labels, weights, key: lambda held: held[:, 0] + held[:, 1], key=KEY, folds=3
     )
-    assert abs(found.value - scipy.stats.norm.cdf(0.8)) < PULL * found.error
+    assert abs(float(found.value) - scipy.stats.norm.cdf(0.8)) < PULL * float(found.error)
     assert found.significance > 3 * PULL
 
 
@@ -177,10 +176,9 @@ def test_two_sample_test_with_the_networks_of_this_package():
     x, y = normals(7, 1.0, columns=2, count=800), normals(8, columns=2, count=800)
     # Weights that undo the shift of both columns: N(1,1) e^{1/2 − x} = N(0,1).
     undo = jnp.exp(1 - x[:, 0] - x[:, 1])
-    small = partial(fit_classifier, width=16, epochs=6)
+    small = partial(fit_classifier, width=16)
     found = two_sample_test(x, y, key=KEY, fit=small)
-    assert (
-        scipy.stats.norm.cdf(1) - PULL * found.error - 0.03 < found.value < scipy.stats.norm.cdf(1) + PULL * found.error
-    )
+    value, error, best = float(found.value), float(found.error), scipy.stats.norm.cdf(1)
+    assert best - PULL * error - 0.03 < value < best + PULL * error
     alike = two_sample_test(x, y, undo, key=KEY, fit=small)
-    assert abs(alike.value - 0.5) < PULL * alike.error
+    assert abs(float(alike.value) - 0.5) < PULL * float(alike.error)

@@ -57,8 +57,8 @@ class ConditionalGAN(AbstractDensity):
     latent_dim: int = eqx.field(static=True)
     condition_dim: int = eqx.field(static=True)
     game: str = eqx.field(static=True)
-    penalty: Scalar = constant()
     on_generated: bool = eqx.field(static=True)
+    penalty: Scalar = constant()
 
     trainable: ClassVar[dict[str, Any]] = {"generator.*": "generator", "critic.*": "critic"}
     """For `fit(…, trainable=…)`: the labels of the two networks."""

@@ -81,8 +81,11 @@ class SinkhornDistance(AbstractReconstruction):
     """
 
     num_particles: int = eqx.field(static=True)
-    epsilon: Scalar = constant(converter=real, default=0.03)
-    num_iterations: int = eqx.field(static=True, default=100)
+    num_iterations: int = eqx.field(static=True)
+    epsilon: Scalar = constant()
+
+    def __init__(self, num_particles: int, epsilon: float | Array = 0.03, num_iterations: int = 100):
+        self.num_particles, self.epsilon, self.num_iterations = num_particles, real(epsilon), num_iterations
 
     def __call__(self, x: Float[Array, " dim"], y: Float[Array, " dim"]) -> Scalar:
         """S."""

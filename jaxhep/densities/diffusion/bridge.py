@@ -1,6 +1,6 @@
 """Schrödinger bridge: a random walk from one distribution to another, the likeliest with given ends."""
 
-from typing import Any, Literal, final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from ...training import constant
 from .._base import AbstractDensity, Condition
 from .density import check_condition, check_sizes
 from .paths import real
+from .samplers._base import check_steps
 
 
 @final
@@ -41,22 +42,30 @@ class SchroedingerBridge(AbstractDensity):
 
     network: Any
     dim: int = eqx.field(static=True)
-    condition_dim: int = eqx.field(static=True, default=0)
-    diffusion: Scalar = constant(converter=real, default=0.1)
-    num_steps: int = eqx.field(static=True, default=50)
-    start: Literal["normal", "condition"] = eqx.field(static=True, default="normal")
+    condition_dim: int = eqx.field(static=True)
+    num_steps: int = eqx.field(static=True)
+    start: str = eqx.field(static=True)
+    diffusion: Scalar = constant()
 
-    def __check_init__(self) -> None:
-        """Sizes and names."""
-        check_sizes(self.dim, self.condition_dim)
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
-        if self.start not in ("normal", "condition"):
-            raise ValueError(f"start must be 'normal' or 'condition', got {self.start!r}")
-        if self.start == "condition" and self.condition_dim < self.dim:
+    def __init__(
+        self,
+        network: Any,
+        dim: int,
+        condition_dim: int = 0,
+        diffusion: float | Array = 0.1,
+        num_steps: int = 50,
+        start: str = "normal",
+    ):
+        check_sizes(dim, condition_dim)
+        check_steps(num_steps, 1)
+        if start not in ("normal", "condition"):
+            raise ValueError(f"start must be 'normal' or 'condition', got {start!r}")
+        if start == "condition" and condition_dim < dim:
             raise ValueError(
-                f"start='condition' takes the first {self.dim} columns of the condition, which has {self.condition_dim}"
+                f"start='condition' takes the first {dim} columns of the condition, which has {condition_dim}"
             )
+        self.network, self.dim, self.condition_dim = network, dim, condition_dim
+        self.diffusion, self.num_steps, self.start = real(diffusion), num_steps, start
 
     def _begin(self, noise: Noise, condition: Condition) -> Array:
         check_condition(condition, self.condition_dim)

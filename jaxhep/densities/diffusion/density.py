@@ -1,6 +1,6 @@
 """Diffusion and flow matching as a conditional density."""
 
-from typing import Any, Literal, final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -14,8 +14,6 @@ from .likelihood import EXACT_DIM, flow_log_likelihood
 from .paths import AbstractPath, FlowMatching, real
 from .samplers import AbstractSampler, AdaptiveODE
 from .samplers._base import Field, velocity
-
-Divergence = Literal["auto", "exact", "hutchinson"]
 
 
 @final
@@ -32,7 +30,7 @@ class Diffusion(AbstractTractableDensity):
     - `network`: called as network(x, condition, time=t) for one event, returns (dim,); e.g.
       `jaxhep.networks.make_network("diffusion", …)`.
     - `dim`, `condition_dim`: sizes of x, which should be standardised, and of c.
-    - `path`: `EDM`, `VariancePreserving` or `FlowMatching`.
+    - `path`: `EDM`, `VariancePreserving` or `FlowMatching`, the default.
     - `sampler`: default `AdaptiveODE`.
     - `divergence`: for `log_prob`: `"exact"`, `"hutchinson"`, or `"auto"`, exact up to 20 dimensions. Hutchinson's
       estimate uses one fixed probe; `log_prob_estimate` draws one.
@@ -51,18 +49,31 @@ class Diffusion(AbstractTractableDensity):
 
     network: Any
     dim: int = eqx.field(static=True)
-    condition_dim: int = eqx.field(static=True, default=0)
-    path: AbstractPath = eqx.field(default_factory=FlowMatching)
-    sampler: AbstractSampler = eqx.field(default_factory=AdaptiveODE)
-    divergence: Divergence = eqx.field(static=True, default="auto")
-    rtol: Scalar = constant(converter=real, default=1e-5)
-    atol: Scalar = constant(converter=real, default=1e-5)
+    condition_dim: int = eqx.field(static=True)
+    path: AbstractPath
+    sampler: AbstractSampler
+    divergence: str = eqx.field(static=True)
+    rtol: Scalar = constant()
+    atol: Scalar = constant()
 
-    def __check_init__(self) -> None:
-        """Sizes and names."""
-        check_sizes(self.dim, self.condition_dim)
-        if self.divergence not in ("auto", "exact", "hutchinson"):
-            raise ValueError(f"divergence must be 'auto', 'exact' or 'hutchinson', got {self.divergence!r}")
+    def __init__(
+        self,
+        network: Any,
+        dim: int,
+        condition_dim: int = 0,
+        path: AbstractPath | None = None,
+        sampler: AbstractSampler | None = None,
+        divergence: str = "auto",
+        rtol: float | Array = 1e-5,
+        atol: float | Array = 1e-5,
+    ):
+        check_sizes(dim, condition_dim)
+        if divergence not in ("auto", "exact", "hutchinson"):
+            raise ValueError(f"divergence must be 'auto', 'exact' or 'hutchinson', got {divergence!r}")
+        self.network, self.dim, self.condition_dim, self.divergence = network, dim, condition_dim, divergence
+        self.path = FlowMatching() if path is None else path
+        self.sampler = AdaptiveODE() if sampler is None else sampler
+        self.rtol, self.atol = real(rtol), real(atol)
 
     def output(self, x: Float[Array, " dim"], t: Scalar, condition: Condition = None) -> Float[Array, " dim"]:
         """The network's output at x_t = x."""

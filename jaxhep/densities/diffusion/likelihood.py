@@ -1,6 +1,7 @@
 """Log-likelihood along the probability flow."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ def flow_log_likelihood(
     """
     import diffrax
 
-    def slope(t: Array, state: tuple[Array, Array], _: None) -> tuple[Array, Array]:
+    def slope(t: Any, state: tuple[Array, Array], _: None) -> tuple[Array, Array]:
         if probe is None:
             return divergence(velocity, state[0], t)
         return hutchinson(velocity, state[0], t, probe)

@@ -13,6 +13,7 @@ from ...training import constant
 from .._base import AbstractDensity, Condition
 from .density import Diffusion, check_condition, check_sizes
 from .paths import FlowMatching, real
+from .samplers._base import check_steps
 
 
 @final
@@ -47,16 +48,24 @@ class MeanFlow(AbstractDensity):
 
     network: Any
     dim: int = eqx.field(static=True)
-    condition_dim: int = eqx.field(static=True, default=0)
-    num_steps: int = eqx.field(static=True, default=1)
-    share: Scalar = constant(converter=real, default=0.25)
-    power: Scalar = constant(converter=real, default=0.0)
+    condition_dim: int = eqx.field(static=True)
+    num_steps: int = eqx.field(static=True)
+    share: Scalar = constant()
+    power: Scalar = constant()
 
-    def __check_init__(self) -> None:
-        """Sizes."""
-        check_sizes(self.dim, self.condition_dim)
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {self.num_steps}")
+    def __init__(
+        self,
+        network: Any,
+        dim: int,
+        condition_dim: int = 0,
+        num_steps: int = 1,
+        share: float | Array = 0.25,
+        power: float | Array = 0.0,
+    ):
+        check_sizes(dim, condition_dim)
+        check_steps(num_steps, 1)
+        self.network, self.dim, self.condition_dim, self.num_steps = network, dim, condition_dim, num_steps
+        self.share, self.power = real(share), real(power)
 
     def mean_velocity(
         self, z: Float[Array, " dim"], r: Scalar, t: Scalar, condition: Condition = None
@@ -137,34 +146,27 @@ class Distillation(AbstractDensity):
     The teacher's velocity at \(z_t\), a conditional mean, takes the place of \(\varepsilon-x\), one draw of it: the
     target has the same mean and much less noise, so that the student needs fewer events. `fit` trains the student only.
 
-    **Fields**: `student`; `teacher`, a `Diffusion` on the path `FlowMatching`, frozen. `sample` is the student's.
+    **Arguments**: `student`; `teacher`, a `Diffusion` on the path `FlowMatching`, frozen. `sample` is the student's.
 
     **Raises** `ValueError` if the two differ in size, or the teacher's path is another.
     """
 
     student: MeanFlow
+    dim: int = eqx.field(static=True)
+    condition_dim: int = eqx.field(static=True)
     teacher: Diffusion = constant()
 
-    def __check_init__(self) -> None:
-        """The same density on the same path."""
-        if not isinstance(self.teacher.path, FlowMatching):
+    def __init__(self, student: MeanFlow, teacher: Diffusion):
+        if not isinstance(teacher.path, FlowMatching):
             raise ValueError(
                 f"the teacher must be on the path FlowMatching, whose velocity the student averages, not "
-                f"{type(self.teacher.path).__name__}"
+                f"{type(teacher.path).__name__}"
             )
-        ours, theirs = ((d.dim, d.condition_dim) for d in (self.student, self.teacher))
+        ours, theirs = (student.dim, student.condition_dim), (teacher.dim, teacher.condition_dim)
         if ours != theirs:
             raise ValueError(f"student and teacher have different (dim, condition_dim): {ours} and {theirs}")
-
-    @property
-    def dim(self) -> int:  # type: ignore[override]
-        """Size of x."""
-        return self.student.dim
-
-    @property
-    def condition_dim(self) -> int:  # type: ignore[override]
-        """Size of c."""
-        return self.student.condition_dim
+        self.student, self.teacher = student, teacher
+        self.dim, self.condition_dim = ours
 
     def sample_noise(self, key: Key) -> Noise:
         """The student's."""

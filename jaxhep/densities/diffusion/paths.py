@@ -94,13 +94,25 @@ class EDM(AbstractPath):
     \rho\); `log_mean` and `log_width` of the normal distribution of ln σ in training.
     """
 
-    sigma_data: Scalar = constant(converter=real, default=1.0)
-    sigma_min: Scalar = constant(converter=real, default=0.002)
-    sigma_max: Scalar = constant(converter=real, default=80.0)
-    rho: Scalar = constant(converter=real, default=7.0)
-    log_mean: Scalar = constant(converter=real, default=-1.2)
-    log_width: Scalar = constant(converter=real, default=1.2)
+    sigma_data: Scalar = constant()
+    sigma_min: Scalar = constant()
+    sigma_max: Scalar = constant()
+    rho: Scalar = constant()
+    log_mean: Scalar = constant()
+    log_width: Scalar = constant()
     ends_clean: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        sigma_data: float | Array = 1.0,
+        sigma_min: float | Array = 0.002,
+        sigma_max: float | Array = 80.0,
+        rho: float | Array = 7.0,
+        log_mean: float | Array = -1.2,
+        log_width: float | Array = 1.2,
+    ):
+        self.sigma_data, self.sigma_min, self.sigma_max = real(sigma_data), real(sigma_min), real(sigma_max)
+        self.rho, self.log_mean, self.log_width = real(rho), real(log_mean), real(log_width)
 
     def levels(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """1 and σ."""
@@ -194,9 +206,12 @@ class VariancePreserving(AbstractVariancePreserving):
     **Arguments**: `gamma_min` and `gamma_max`, γ at t = 0 and 1.
     """
 
-    gamma_min: Scalar = constant(converter=real, default=-13.3)
-    gamma_max: Scalar = constant(converter=real, default=5.0)
+    gamma_min: Scalar = constant()
+    gamma_max: Scalar = constant()
     ends_clean: ClassVar[bool] = False
+
+    def __init__(self, gamma_min: float | Array = -13.3, gamma_max: float | Array = 5.0):
+        self.gamma_min, self.gamma_max = real(gamma_min), real(gamma_max)
 
     def gamma(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """γ(t) and its slope."""

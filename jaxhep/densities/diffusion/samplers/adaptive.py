@@ -1,6 +1,6 @@
 """The probability flow by diffrax, with steps chosen by an error estimate."""
 
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 
@@ -20,10 +20,15 @@ class AdaptiveODE(AbstractSampler):
     `denoise`.
     """
 
-    rtol: Scalar = constant(converter=real, default=1e-5)
-    atol: Scalar = constant(converter=real, default=1e-5)
-    num_steps: int = eqx.field(static=True, default=4096)
-    denoise: bool = eqx.field(static=True, default=True)
+    num_steps: int = eqx.field(static=True)
+    denoise: bool = eqx.field(static=True)
+    rtol: Scalar = constant()
+    atol: Scalar = constant()
+
+    def __init__(
+        self, rtol: float | Array = 1e-5, atol: float | Array = 1e-5, num_steps: int = 4096, denoise: bool = True
+    ):
+        self.rtol, self.atol, self.num_steps, self.denoise = real(rtol), real(atol), num_steps, denoise
 
     def __call__(
         self,
@@ -42,8 +47,12 @@ class AdaptiveODE(AbstractSampler):
         import diffrax
 
         early, late = path.ends()
+
+        def slope(t: Any, x: Array, _: None) -> Array:
+            return velocity(field, path, x, t)
+
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, x, _: velocity(field, path, x, t)),
+            diffrax.ODETerm(slope),
             diffrax.Dopri5(),
             late,
             early,

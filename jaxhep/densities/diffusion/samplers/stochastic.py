@@ -24,13 +24,13 @@ class EulerMaruyama(AbstractSampler):
     **Arguments**: `num_steps`; `churn` κ; `denoise`.
     """
 
-    num_steps: int = eqx.field(static=True, default=100)
-    churn: Scalar = constant(converter=real, default=1.0)
-    denoise: bool = eqx.field(static=True, default=True)
+    num_steps: int = eqx.field(static=True)
+    denoise: bool = eqx.field(static=True)
+    churn: Scalar = constant()
 
-    def __check_init__(self) -> None:
-        """At least two steps."""
-        check_steps(self.num_steps)
+    def __init__(self, num_steps: int = 100, churn: float | Array = 1.0, denoise: bool = True):
+        check_steps(num_steps)
+        self.num_steps, self.churn, self.denoise = num_steps, real(churn), denoise
 
     def __call__(
         self,
