@@ -80,8 +80,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], int]] = {
     "detector_drawing": (({"start": (HEIGHTS, HEIGHTS, HEIGHTS)},), {"title": "detector"}, 1),
 }  # fmt: skip
 # Here a shorter array is another valid input, not a mistake.
-ANY_LENGTH = {"pull_histogram": {0}, "corner": {0, 1}}
-ANY_LENGTH = {"pull_histogram": {0}, "pareto_front": {0}}
+ANY_LENGTH = {"pull_histogram": {0}, "pareto_front": {0}, "corner": {0, 1}}
 
 
 def draw(name, args=None, **more):

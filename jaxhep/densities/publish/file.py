@@ -213,7 +213,8 @@ def read_density(path: str | Path, *, classes: Iterable[type] = (), verify: bool
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file that it opened itself open if it is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
             kind, version = header["format"], int(header["version"])
             if kind != FORMAT:
