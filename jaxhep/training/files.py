@@ -4,6 +4,7 @@ import abc
 import collections
 import difflib
 import functools
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,8 @@ def column_names(path: str | Path) -> tuple[str, ...]:
 
 def _memory(path: Path) -> Columns:
     if path.suffix == ".npz":
-        with _readable(path, "npz", lambda: np.load(path, allow_pickle=False)) as file:
+        # From memory: NumPy leaves a file that it opened itself open if it is no archive.
+        with _readable(path, "npz", lambda: np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)) as file:
             return {name: _readable(path, "npz", functools.partial(file.__getitem__, name)) for name in file.files}
     with path.open() as file:
         names = [name.strip().lstrip("#").strip() for name in file.readline().split(",")]
