@@ -32,13 +32,14 @@ def sample(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
-    from ._session import UsageError, report_errors, start_session
+    from ._session import UsageError, report_errors, require_extra, start_session
 
     with report_errors():
         if output.suffix not in _WRITERS:
             raise UsageError(f"{output}: the suffix must be one of {', '.join(_WRITERS)}")
         if output.exists() and not force:
             raise UsageError(f"{output} exists; choose another --output or overwrite it with --force")
+        require_extra("flax", "learn")
         start_session()
         from ..densities.publish import read_density
 

@@ -1,6 +1,7 @@
 """What every command shares: the compilation cache, run folders, progress, and errors as sentences."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -32,6 +33,12 @@ def start_session() -> None:
 
 class UsageError(Exception):
     """A wrong argument: the message is all the user needs."""
+
+
+def require_extra(package: str, extra: str) -> None:
+    """Raises `UsageError` with the command that installs `package`, if it is missing."""
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(f'this command needs {package}: pip install "jaxhep[{extra}]"')
 
 
 @contextlib.contextmanager

@@ -25,9 +25,10 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write scalars for TensorBoard.")] = False,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
-    from ._session import report_errors, start_session
+    from ._session import report_errors, require_extra, start_session
 
     with report_errors():
+        require_extra("flax", "learn")
         start_session()
         from ..studies.density_run import DensityRun, check
 
