@@ -209,12 +209,7 @@ def train_response(
 
 
 def log_likelihood_of(density: AbstractTractableDensity) -> LogLikelihood:
-    """ln p(x | E) of a density whose condition is (E,).
-
-    >>> from jaxhep.studies.energy_calibration import log_likelihood_of
-    >>> callable(log_likelihood_of(None))
-    True
-    """
+    """ln p(x | E) of a density whose condition is (E,)."""
     return lambda x, energy: density.log_prob(x, energy[None])
 
 
