@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._types import Array, Bool, Float, Int, Scalar
@@ -42,19 +43,25 @@ class Gluon(NamedTuple):
     azimuth: Scalar
 
 
-def order_keys(grove: Grove, rank: tuple[int, ...]) -> list[Scalar]:
+Keys = list[Scalar] | Float[Array, " slot"]
+
+
+def order_keys(grove: Grove, rank: tuple[int, ...]) -> Keys:
     """Numbers that sort like `grove.order`, are all different, and end in the rank; −1 for empty slots.
 
     The lowest bits of the mantissa give way to the rank, which breaks ties and lets one maximum return both the gluon
     and its place.
     """
     bits = _rank_bits(rank)
-    keys = []
-    for order, active, place in zip(grove.order, grove.active, rank, strict=True):
+
+    def key_of(order: Array, active: Array, place: Any) -> Array:
         key = lax.bitcast_convert_type(lax.stop_gradient(order), _integer(order.dtype))
-        key = lax.bitcast_convert_type((key >> bits << bits) | place, order.dtype)
-        keys.append(jnp.where(active, key, -1))
-    return keys
+        return jnp.where(active, lax.bitcast_convert_type((key >> bits << bits) | place, order.dtype), -1)
+
+    if isinstance(grove.order, tuple):
+        return [key_of(*slot) for slot in zip(grove.order, grove.active, rank, strict=True)]
+    order = jnp.asarray(grove.order)
+    return key_of(order, jnp.asarray(grove.active), np.array(rank, _integer(order.dtype)))
 
 
 def _integer(dtype: Any) -> Any:
@@ -65,24 +72,26 @@ def _rank_bits(rank: tuple[int, ...]) -> int:
     return max(len(rank) - 1, 1).bit_length()
 
 
-def next_gluon(
-    grove: Grove, keys: list[Scalar], rank: tuple[int, ...], delta: float, one: Scalar
-) -> tuple[Gluon, list[Scalar]]:
+def next_gluon(grove: Grove, keys: Keys, rank: tuple[int, ...], delta: float, one: Scalar) -> tuple[Gluon, Keys]:
     """The gluon that is first in order, and the keys without it."""
-    best = functools.reduce(jnp.maximum, keys) / one
-    there = best > 0
-    height, position, azimuth = grove.height[0], grove.position[0], grove.azimuth[0]
-    rest = []
-    for i, key in enumerate(keys):
-        chosen = key == best
-        rest.append(jnp.where(chosen, -1, key))
-        if i:
+    properties = (grove.height, grove.position, grove.azimuth)
+    if isinstance(keys, list):
+        best = functools.reduce(jnp.maximum, keys) / one
+        height, position, azimuth = (values[0] for values in properties)
+        rest: Keys = [jnp.where(key == best, -1, key) / one for key in keys]
+        for i, key in enumerate(keys[1:], start=1):
+            chosen = key == best
             height = jnp.where(chosen, grove.height[i], height)
             position = jnp.where(chosen, grove.position[i], position)
             azimuth = jnp.where(chosen, grove.azimuth[i], azimuth)
+    else:
+        first = jnp.argmax(keys)
+        best = keys[first]
+        rest = jnp.where(keys == best, -1, keys)
+        height, position, azimuth = (jnp.asarray(values)[first] for values in properties)
     place = lax.bitcast_convert_type(best, _integer(best.dtype)) & ((1 << _rank_bits(rank)) - 1)
-    gluon = Gluon(there, place.astype(best.dtype) / one, height * delta / one, position / one, azimuth / one)
-    return gluon, [key / one for key in rest]
+    there = best > 0
+    return Gluon(there, place.astype(best.dtype) / one, height * delta / one, position / one, azimuth / one), rest
 
 
 class Row(NamedTuple):
@@ -112,9 +121,9 @@ def branch(
         place = jnp.asarray((-1, last)[i] if i < 2 else last + 1, start.dtype)
         rows.append(Row(spinor, place, zero, zero))
     one = jnp.maximum(grove.azimuth[0], 1)
-    keys = [key / one for key in order_keys(grove, rank)]
+    keys = jax.tree.map(lambda key: key / one, order_keys(grove, rank))
 
-    def step(carry: tuple[list[Row], list[Array]], i: int | Array) -> tuple[tuple[list[Row], list[Array]], Any]:
+    def step(carry: tuple[list[Row], Keys], i: int | Array) -> tuple[tuple[list[Row], Keys], Any]:
         rows, keys = carry
         gluon, keys = next_gluon(grove, keys, rank, geometry.delta, one)
         rows, record = insert(rows, gluon, geometry, grove.log_scale, last, i, one)

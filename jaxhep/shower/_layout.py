@@ -23,12 +23,14 @@ class Slot(NamedTuple):
 class Layout(NamedTuple):
     """Slots ordered by depth, so that parents come before their children.
 
-    `levels[d]` is the half-open range of slots at depth d; `rank[i]` the place of slot i along the colour line.
+    `levels[d]` is the half-open range of slots at depth d; `rank[i]` the place of slot i along the colour line;
+    `mean_gluons` a bound on their mean number: all of a slice as tall as its tallest place, folds open from the start.
     """
 
     slots: tuple[Slot, ...]
     levels: tuple[tuple[int, int], ...]
     rank: tuple[int, ...]
+    mean_gluons: float
 
     @property
     def num_slots(self) -> int:
@@ -47,21 +49,26 @@ def make_layout(primary_heights: dict[int, float], max_slots: int = 20_000) -> L
     children: dict[int, dict[tuple[int, int], int]] = {}
     levels = []
     tallest: list[float] = []
+    filled: list[float] = []
     for column, height in sorted(primary_heights.items()):
         if height > 1:
             slots.append(Slot(-1, column, 0))
             tallest.append(height)
+            filled.append(1 - 1 / height)
     start = 0
     while start < len(slots):
         stop = len(slots)
         levels.append((start, stop))
         for parent in range(start, stop):
             children[parent] = {}
-            for column in range(2, math.ceil(tallest[parent])):
+            top = tallest[parent]
+            for column in range(2, math.ceil(top)):
+                open_and_filled = filled[parent] * (top - column) / (top - 1) * (1 - 1 / column)
                 for side in (1, -1):
                     children[parent][column, side] = len(slots)
                     slots.append(Slot(parent, column, side))
                     tallest.append(column)
+                    filled.append(open_and_filled)
             if len(slots) > max_slots:
                 raise ValueError(
                     f"the folded phase space needs more than {max_slots} slots; the logarithm of energy/lambda_qcd is "
@@ -83,4 +90,4 @@ def make_layout(primary_heights: dict[int, float], max_slots: int = 20_000) -> L
 
     for slot in range(levels[0][1] if levels else 0):
         walk(slot)
-    return Layout(tuple(slots), tuple(levels), tuple(rank))
+    return Layout(tuple(slots), tuple(levels), tuple(rank), sum(filled))

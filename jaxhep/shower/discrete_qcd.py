@@ -23,6 +23,8 @@ QuarkColour = Literal["C_A/2", "C_F"]
 
 _MARGIN = 1.25
 _ROUNDS = (4, 8)
+# Measured, 131072 events each, Λ from 0.02 to 0.2 GeV with n_f = 0 and 5: at most 2e-5 of the events have more gluons.
+_CAPACITY_OVER_MEAN = 2.2
 
 
 class DiscreteQCD(AbstractSimulator):
@@ -67,7 +69,8 @@ class DiscreteQCD(AbstractSimulator):
       element for γ*→qq̄g.
     - `quark_colour`: `"C_A/2"` as published, or `"C_F"`: keep primary gluons with probability 2C_F/C_A = 8/9.
     - `capacity`: largest number of gluons; more set `overflow`. Default: twice the number of primary slices plus 4 (14
-      at Λ = 0.2 GeV, √s = m_Z), or all slots if these are fewer; a sample says how often that happened.
+      at Λ = 0.2 GeV, √s = m_Z) or 2.2 times a bound on the mean number of gluons, the larger; all slots if these are fewer. A
+      sample says how often that happened.
     - `ordering_scale`: Λ in GeV at which the emission order is defined; default 0.2·4ⁿ GeV, nearest to Λ.
 
     **Gradient.** Pathwise in every κ, y and momentum; existence of gluons and columns by score weights
@@ -143,7 +146,8 @@ class DiscreteQCD(AbstractSimulator):
         layout = make_layout(_primary_heights(mode, log_scale_limit, delta))
         if capacity is None:
             primary = layout.levels[0][1] if layout.levels else 0
-            capacity = max(1, min(layout.num_slots, 2 * primary + 4))
+            wanted = max(2 * primary + 4, math.ceil(_CAPACITY_OVER_MEAN * layout.mean_gluons))
+            capacity = max(1, min(layout.num_slots, wanted))
         if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
             raise ValueError(f"capacity must be a whole number of gluons of at least 1, got {capacity!r}")
         self.energy = jnp.asarray(energy, float)
@@ -230,7 +234,7 @@ class DiscreteQCD(AbstractSimulator):
             return Event(momenta, mask, jnp.pad(pdg_id, (0, self.capacity)), weight, overflow)
         grove = draw_grove(self.layout, self.geometry, noise, log_scale, reference_scale)
         spinors, emitted, emissions, first = branch(grove, self.geometry, self.layout.rank, start, self.capacity)
-        overflow = overflow | (sum(a.astype(jnp.int32) for a in grove.active) > self.capacity)
+        overflow = overflow | (grove.num_gluons > self.capacity)
         weight = weight * grove.weight
         if self.matrix_element:
             weight = weight * first

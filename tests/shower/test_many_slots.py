@@ -1,0 +1,54 @@
+"""Large layouts are computed a level at a time: the same events as slot by slot."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxhep.shower import DiscreteQCD, _grove
+from jaxhep.simulator import with_parameters
+
+
+def events(shower, moved, noise):
+    """Events at the reference, those moved, and the derivative of both with respect to ln Λ; in float64."""
+
+    def both(log_lambda, one):
+        here = with_parameters(shower, {"lambda_qcd": jnp.exp(log_lambda)})
+        away = with_parameters(shower, {"lambda_qcd": moved * jnp.exp(log_lambda)})
+        return here(one), away(one, reference=here)
+
+    def tangents(one):
+        start = jnp.log(shower.lambda_qcd.astype(float))
+        return jax.jvp(lambda t: both(t, one), (start,), (jnp.ones_like(start),))
+
+    return jax.jit(jax.vmap(tangents))(noise)
+
+
+@pytest.mark.parametrize("mode", ["smooth", "lattice"])
+def test_levels_and_single_slots_are_the_same_shower(mode, monkeypatch):
+    shower = DiscreteQCD(lambda_qcd=0.2, mode=mode, matrix_element=True, quark_colour="C_F")
+    assert 1 < shower.layout.num_slots <= _grove.UNROLLED_SLOTS
+    with jax.enable_x64(True):
+        noise = jax.random.uniform(jax.random.key(3), (400, shower.layout.num_slots, 3), jnp.float64)
+        single = events(shower, 1.07, noise)
+        monkeypatch.setattr(_grove, "UNROLLED_SLOTS", 0)
+        levels = events(shower, 1.07, noise)
+    gluons = np.sum(np.asarray(single[0][0].mask), axis=1) - 2
+    assert gluons.max() >= 4
+    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(levels), strict=True):
+        if a.dtype == jax.dtypes.float0:
+            continue
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_five_flavours_at_small_lambda():
+    """323 slots: single precision stays single, four-momentum is conserved, hardly an event overflows."""
+    shower = DiscreteQCD(lambda_qcd=0.05, n_f=5)
+    assert shower.layout.num_slots == 323
+    made = jax.jit(jax.vmap(shower))(jax.random.uniform(jax.random.key(1), (4096, 323, 3), jnp.float32))
+    assert made.momenta.dtype == made.weight.dtype == jnp.float32
+    total = np.sum(np.asarray(made.momenta, np.float64), axis=1)
+    np.testing.assert_allclose(total, np.broadcast_to([91.1876, 0, 0, 0], total.shape), atol=1e-3)
+    assert np.sum(made.overflow) <= 2
+    assert np.mean(np.sum(made.mask, axis=1)) > 10
