@@ -69,8 +69,8 @@ class DiscreteQCD(AbstractSimulator):
       element for γ*→qq̄g.
     - `quark_colour`: `"C_A/2"` as published, or `"C_F"`: keep primary gluons with probability 2C_F/C_A = 8/9.
     - `capacity`: largest number of gluons; more set `overflow`. Default: twice the number of primary slices plus 4 (14
-      at Λ = 0.2 GeV, √s = m_Z) or 2.2 times a bound on the mean number of gluons, the larger; all slots if these are fewer. A
-      sample says how often that happened.
+      at Λ = 0.2 GeV, √s = m_Z) or 2.2 times a bound on the mean number of gluons, the larger; all slots if
+      these are fewer. A sample says how often that happened.
     - `ordering_scale`: Λ in GeV at which the emission order is defined; default 0.2·4ⁿ GeV, nearest to Λ.
 
     **Gradient.** Pathwise in every κ, y and momentum; existence of gluons and columns by score weights
