@@ -170,7 +170,7 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
     from ..studies.event_shape_fit import check_arguments, fit_event_shapes
     from ..studies.fit_report import draw_bands, draw_fit, draw_scans, draw_validation, scans, summary
     from ..studies.fitted_showers import SHOWERS
-    from ..studies.uncertainties import uncertainties
+    from ..studies.uncertainties import SCALE_EVENTS, uncertainties
 
     arguments = dict(config)
     names = arguments.pop("observables")
@@ -208,7 +208,8 @@ def _run(config: dict, output: Path, force: bool, validation: bool) -> None:
             with progress(2 * config["num_events"], "independent samples") as bar:
                 content["validation"] = draw_validation(study, folder, lambda done, total: bar(done))
             if "scale_factor" in kind.defaults:
-                with progress(2 * nodes * config["num_events"], "scale variation") as bar:
+                samples = 2 + (config["num_events"] > SCALE_EVENTS)
+                with progress(samples * nodes * min(config["num_events"], SCALE_EVENTS), "scale variation") as bar:
                     split = uncertainties(study, on_events=lambda stage, done, total: bar(done))
                 console.print(repr(split))
                 content["uncertainties"] = split.to_dict()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ from ..simulator import with_parameters
 from .event_shape_fit import GRID_RANGES, OMEGA_LIMITS, SAMPLE_STREAM, EventShapeFit, densities
 
 _SCALE_STREAM = 4000
+SCALE_EVENTS = 262_144
+"""Most events that are reweighted to another scale by default: the shift is 10 %, its Monte Carlo error far less."""
 LEAST_WORTH = 0.1
 """A reweighted sample that is worth less than this fraction of its events gives way to one of its own."""
 
@@ -93,10 +96,12 @@ def uncertainties(
     - Scale: fits with the renormalisation scale times `scale_factors`, where the shower has a `scale_factor`, with the
       same events and exact weights: their Monte Carlo fluctuation is common to all fits. The events are reweighted
       around the α_s that has the same coupling at f m_Z, where the weights vary least. A factor for which they are
-      worth less than a tenth of their number, or whose fit leaves the range, gets a sample of its own.
+      worth less than a tenth of their number, or whose fit leaves the range, gets a sample of its own. With fewer
+      events than the study has, the shifts are those from a fit with the same events at the study's own scale.
 
     **Arguments**: `study`: a valid fit; `shapes`: exponents; `num_events`: how many of the events are reweighted
-    (default: all), also the size of samples of their own; `regenerate`: give every scale factor a sample of its own;
+    (default: all, at most `SCALE_EVENTS`), also the size of samples of their own; `regenerate`: give every scale factor
+    a sample of its own;
     `on_events`: as for `fit_event_shapes`, with the stage "scale".
 
     **Returns** `Uncertainties`.
@@ -107,19 +112,22 @@ def uncertainties(
     name, value = study.parameter, study.result.values[study.parameter]
     data, simulated = _linear_split(study)
     varied = [_other_shape(study, float(shape)) - value for shape in shapes]
-    count, nodes = num_events or study.num_events, len(study.kind.factors)
-    variations, varied_models = [], []
+    count, nodes = min(num_events or SCALE_EVENTS, study.num_events), len(study.kind.factors)
+    variations, varied_models, centre = [], [], value
     if "scale_factor" in study.options:
+        samples = len(scale_factors) + (count < study.num_events)
+
+        def report(done: int, number: int) -> None:
+            if on_events is not None:
+                on_events("scale", number * nodes * count + done, samples * nodes * count)
+
         for number, factor in enumerate(map(float, scale_factors)):
-
-            def report(done: int, number: int = number) -> None:
-                if on_events is not None:
-                    on_events("scale", number * nodes * count + done, len(scale_factors) * nodes * count)
-
-            one, models = _scale_variation(study, factor, count, regenerate, report)
+            one, models = _scale_variation(study, factor, count, regenerate, partial(report, number=number))
             variations.append(one)
             varied_models += [models] if models else []
-    moved = [one.value - value for one in variations]
+        if count < study.num_events:
+            centre = _scale_variation(study, 1.0, count, False, partial(report, number=samples - 1))[0].value
+    moved = [one.value - centre for one in variations]
     return Uncertainties(
         name,
         value,
@@ -257,4 +265,4 @@ def _refitted(study: EventShapeFit, models: Mapping[str, EventShapeModel], begin
     return fit(combine(parts), start)
 
 
-__all__ = ["LEAST_WORTH", "ScaleVariation", "Uncertainties", "uncertainties"]
+__all__ = ["LEAST_WORTH", "SCALE_EVENTS", "ScaleVariation", "Uncertainties", "uncertainties"]

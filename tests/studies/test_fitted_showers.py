@@ -1,6 +1,7 @@
 """The fit with each shower: its options before anything is compiled, and α_s from the dipole shower."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_small_fit_of_alpha_s(tmp_path: Path):
         assert (folder / f"{name}.png").stat().st_size > 10_000
 
 
-def test_scale_variation_by_weights_is_that_of_new_samples():
+def test_scale_variation_by_weights_is_that_of_new_samples(monkeypatch):
     """The same program, data and size as the fit above: only numbers change."""
     study = fit_event_shapes(num_events=8192, shower="dipole")
     split = uncertainties(study, scale_factors=(0.5, 2.0))
@@ -76,6 +77,18 @@ def test_scale_variation_by_weights_is_that_of_new_samples():
     (there,) = uncertainties(study, scale_factors=(0.5,), regenerate=True).variations
     assert there.regenerated
     assert abs(split.variations[0].value - there.value) < 5.2 * np.sqrt(2) * split.monte_carlo
+
+    # Of fewer events the shifts are those from a fit with the same events: here all three are given the same spectra.
+    asked = []
+
+    def same(study, factor, num_events, report, own=False):
+        asked.append((factor, num_events))
+        return study.spectra
+
+    monkeypatch.setattr(sys.modules[uncertainties.__module__], "_spectra", same)
+    fewer = uncertainties(study, num_events=4096)
+    assert asked == [(0.5, 4096), (2.0, 4096), (1.0, 4096)]
+    assert fewer.scale == pytest.approx((0, 0), abs=1e-3 * split.data)
 
 
 def test_uncertainties_of_the_fit():
