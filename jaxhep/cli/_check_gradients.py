@@ -12,7 +12,7 @@ thrust bin by autodiff, against independent samples at Λe^±h.
 
 Exit code 0: they agree; 1: some pull is beyond 5, or the χ² of all together has p < 1e-4; 2: wrong arguments. In
 lattice mode expectations jump where N = ⌊ln(s/Λ²)/2δ⌋ does; the gradient does not see these jumps, and a difference
-across one disagrees.
+across one disagrees. An interrupted check goes on with --resume.
 """
 
 
@@ -96,10 +96,12 @@ def check_gradients(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for result.json and gradient_check.png.")
     ] = Path("gradient-check"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted check in the folder.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier folder of this command.")] = False,
 ) -> None:
     """See `_HELP`, which is what the user reads."""
-    from ._session import UsageError, make_run_folder, progress, report_errors, start_session, write_json
+    from ._session import UsageError, open_run_folder, progress, report_errors, start_session, write_json
+    from ._shower import resume_command
 
     with report_errors():
         start_session()
@@ -138,10 +140,15 @@ def check_gradients(
             written = {**settings, "energy": energy, **dipole, "shower": shower}
         # Everything is refused before the folder is made or anything compiled.
         check_arguments(values, num_events, **{k: v for k, v in settings.items() if k != "seed"})
-        folder = make_run_folder(output, force)
-        write_config(folder, {"command": "check-gradients", "num_events": num_events, **written})
-        with progress(3 * num_events * len(values), "comparing gradients") as update:
-            result = check(values, num_events, chunk_size=batch_size, on_chunk=update, **settings)
+        config = {"command": "check-gradients", "num_events": num_events, "batch_size": batch_size, **written}
+        folder = open_run_folder(output, config, force, resume)
+        keep: dict[str, Any] = {"checkpoint": folder / "partial.npz", "resume": resume}
+        try:
+            with progress(3 * num_events * len(values), "comparing gradients") as update:
+                result = check(values, num_events, chunk_size=batch_size, on_chunk=update, **keep, **settings)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"to go on: {resume_command()}")
+            raise
         write_json(folder / "result.json", result.to_dict())
         draw(result, folder)
         show(result, folder)
@@ -157,13 +164,6 @@ def default_step(shower: str, parameter: str | None) -> float:
     if shower == "discrete":
         return 0.1
     return 0.05 if parameter in ("cutoff", "scale_factor") else 0.02
-
-
-def write_config(folder: Path, settings: dict[str, Any]) -> None:
-    """config.yaml: every option as it was used."""
-    import yaml
-
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
 
 def draw(result: Any, folder: Path) -> None:

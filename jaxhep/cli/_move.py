@@ -129,15 +129,13 @@ def _events(stored: Any, values: dict[str, float], output: Path, resume: bool, f
 def _histograms(stored: Any, values: dict[str, float], names: tuple[str, ...], output: Path, force: bool) -> None:
     """Histograms before and after: moved.json and one picture an observable."""
     from ..studies.moved_run import moved_histograms
-    from ._check_gradients import write_config
-    from ._session import make_run_folder, progress, write_json
+    from ._session import make_run_folder, open_run_folder, progress, write_json
 
     if output.exists() and not force:
         make_run_folder(output, force)  # says that it exists, before anything is compiled
     stored.verify()
-    folder = make_run_folder(output, force)
     settings = {"command": "move", "run": str(stored.path), **values, "observables": list(names)}
-    write_config(folder, settings)
+    folder = open_run_folder(output, settings, force, resume=False)
     with progress(stored.run.num_events, "moving") as update:
         result = moved_histograms(stored, values, names, on_chunk=update)
     write_json(folder / "moved.json", result.to_dict())

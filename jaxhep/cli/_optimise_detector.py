@@ -135,28 +135,6 @@ def _pairs(word: str, texts: list[str]) -> dict[str, float]:
     return answer
 
 
-def _open_folder(output: Path, config: dict[str, Any], force: bool, resume: bool) -> Path:
-    """A new folder with config.yaml, or that of the interrupted run with the same configuration."""
-    import yaml
-
-    from ._session import UsageError, make_run_folder
-
-    file = output / "config.yaml"
-    if resume:
-        if not file.exists():
-            raise UsageError(f"{output} holds no run to go on with (no config.yaml); start it without --resume")
-        stored = yaml.safe_load(file.read_text())
-        other = [name for name in config if stored.get(name) != config[name]]
-        if other:
-            raise UsageError(f"{output} was begun with other {', '.join(other)}; resume with the same arguments")
-        if (output / "result.json").exists():
-            raise UsageError(f"the run in {output} is complete; there is nothing to resume")
-        return output
-    folder = make_run_folder(output, force)
-    file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    return folder
-
-
 def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resume: bool) -> None:
     import dataclasses
     import time
@@ -166,7 +144,7 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     from ..studies import detector_optimisation as study_module
     from ..studies.detector_optimisation_report import content, draw, report
     from ..studies.detector_optimisation_task import DetectorTask
-    from ._session import UsageError, progress, write_json
+    from ._session import UsageError, open_run_folder, progress, write_json
 
     if output.exists() and not (force or resume):
         raise UsageError(f"{output} exists; choose another --output or overwrite it with --force")
@@ -179,7 +157,7 @@ def _run(document: Any, config: dict[str, Any], output: Path, force: bool, resum
     from ..design.lagrangian import feasible
 
     feasible(DetectorTask(document).problem(), document.values())
-    folder = _open_folder(output, config, force, resume)
+    folder = open_run_folder(output, config, force, resume)
     (folder / "design_start.json").write_text(document.to_json())
     console = Console()
     console.print(

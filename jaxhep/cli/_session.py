@@ -72,6 +72,26 @@ def make_run_folder(path: Path, force: bool) -> Path:
     return path
 
 
+def open_run_folder(path: Path, config: dict[str, Any], force: bool, resume: bool) -> Path:
+    """A new folder with config.yaml, or that of the interrupted run with the same configuration."""
+    import yaml
+
+    file = path / "config.yaml"
+    if resume:
+        if not file.exists():
+            raise UsageError(f"{path} holds no run to go on with (no config.yaml); start it without --resume")
+        stored = yaml.safe_load(file.read_text())
+        other = [name for name in {**config, **stored} if stored.get(name) != config.get(name)]
+        if other:
+            raise UsageError(f"{path} was begun with other {', '.join(other)}; resume with the same arguments")
+        if (path / "result.json").exists():
+            raise UsageError(f"the run in {path} is complete; there is nothing to resume")
+        return path
+    folder = make_run_folder(path, force)
+    file.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    return folder
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON under a temporary name and moves it into place."""
     temporary = path.with_suffix(path.suffix + ".tmp")
