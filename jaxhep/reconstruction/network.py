@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Key
+from .._types import Key, Scalar
+from ..training import Dataset, TrainingSettings, constant, fit, learned
 from .energy import EnergyScale, fit_energy_scale
 
 
@@ -25,10 +25,10 @@ class EnergyNetwork(eqx.Module):
         centre, spread: of the inputs, shape (layer + 1,).
     """
 
-    scale: EnergyScale
-    network: eqx.nn.MLP
-    centre: Float[Array, " input"]
-    spread: Float[Array, " input"]
+    scale: EnergyScale = constant()
+    network: eqx.nn.MLP = learned()
+    centre: Float[Array, " input"] = constant()
+    spread: Float[Array, " input"] = constant()
 
     def __call__(self, signals: Float[Array, " layer"]) -> Float[Array, ""]:
         """The energy in GeV of one shower from its layer signals."""
@@ -65,7 +65,7 @@ def fit_energy_network(
         width, depth: of the hidden layers (tanh).
         num_steps, batch_size, learning_rate: of Adam, with a cosine to zero.
         ridge: of the linear calibration.
-        on_step: called with the number of steps done, every hundred.
+        on_step: called with the number of steps done, at least every hundred.
 
     Returns:
         `EnergyNetwork`. Its error on the fitted sample is smaller than on a new one: judge it on a new one.
@@ -73,8 +73,6 @@ def fit_energy_network(
     Raises:
         ValueError: too few events (see `fit_energy_scale`).
     """
-    import optax
-
     scale = fit_energy_scale(signals, energies, ridge=ridge)
     inputs = jax.vmap(partial(_inputs, scale))(signals)
     spread = jnp.std(inputs, axis=0)
@@ -82,37 +80,17 @@ def fit_energy_network(
     network = eqx.nn.MLP(inputs.shape[1], "scalar", width, depth, activation=jnp.tanh, key=first)
     network = eqx.tree_at(lambda net: (net.layers[-1].weight, net.layers[-1].bias), network, replace_fn=jnp.zeros_like)
     model = EnergyNetwork(scale, network, jnp.mean(inputs, axis=0), jnp.where(spread > 0, spread, 1.0))
-    # Only the network is trained.
-    spec = eqx.tree_at(
-        lambda m: m.network, jax.tree.map(lambda _: False, model), jax.tree.map(eqx.is_inexact_array, model.network)
+    settings = TrainingSettings(
+        batch_size=min(batch_size, signals.shape[0]), steps=num_steps, learning_rate=learning_rate, schedule="cosine"
     )
-    trained, fixed = eqx.partition(model, spec)
-    optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
-    size = min(batch_size, signals.shape[0])
+    callbacks = [] if on_step is None else [lambda report: on_step(report.step)]
+    data = Dataset({"signals": signals, "energy": energies})
+    trained: EnergyNetwork = fit(model, _relative_error, data, key=second, settings=settings, callbacks=callbacks).model
+    return trained
 
-    def loss(part: Any, rows: Array) -> Array:
-        whole = eqx.combine(part, fixed)
-        return jnp.mean((jax.vmap(whole)(signals[rows]) / energies[rows] - 1) ** 2)
 
-    @eqx.filter_jit
-    def steps(part: Any, state: Any, begin: Array, count: int) -> tuple[Any, Any]:
-        def one(carry: tuple, number: Array) -> tuple[tuple, None]:
-            part, state = carry
-            rows = jax.random.randint(jax.random.fold_in(second, number), (size,), 0, signals.shape[0])
-            changes, state = optimiser.update(jax.grad(loss)(part, rows), state)
-            return (eqx.apply_updates(part, changes), state), None
-
-        return jax.lax.scan(one, (part, state), begin + jnp.arange(count))[0]
-
-    state, done = optimiser.init(trained), 0
-    while done < num_steps:
-        count = min(100, num_steps - done)
-        trained, state = steps(trained, state, jnp.asarray(done), count)
-        done += count
-        if on_step is not None:
-            on_step(done)
-    result: EnergyNetwork = eqx.combine(trained, fixed)
-    return result
+def _relative_error(model: EnergyNetwork, event: dict[str, Array], key: Key) -> Scalar:
+    return (model(event["signals"]) / event["energy"] - 1) ** 2
 
 
 __all__ = ["EnergyNetwork", "fit_energy_network"]

@@ -142,7 +142,8 @@ def test_network_learns_what_no_weight_can():
         learning_rate=1e-2,
         on_step=steps.append,
     )
-    assert steps == [100, 200]
+    assert steps[-1] == 200
+    assert max(np.diff([0, *steps])) <= 100
     again, truth = showers(4000)
     linear = float(jnp.std(jax.vmap(network.scale)(again) / truth))
     learned = float(jnp.std(jax.vmap(network)(again) / truth))
