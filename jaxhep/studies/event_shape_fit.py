@@ -95,7 +95,7 @@ def fit_event_shapes(
     r"""Fits Λ_QCD (Discrete QCD) or α_s(m_Z) (dipole shower) and Ω₁ to measured event shapes.
 
     A pilot sample finds the neighbourhood of the minimum; then **one** sample of `num_events` is drawn there, moved to
-    four other values of the parameter (Λ: from 0.64 to 1.56 times its own; α_s: from 0.86 to 1.15), and differentiated
+    four other values of the parameter (Λ: from 0.64 to 1.56 times its own; α_s: from 0.88 to 1.11), and differentiated
     at all five, which gives every template as a smooth function of its logarithm (`inference.templates`). The χ²
     contains the covariance of the data and of the Monte Carlo sample.
 
