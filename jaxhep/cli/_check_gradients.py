@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ._counts import whole_number
+from ._options import (
+    AlphaS,
+    BatchSize,
+    Capacity,
+    Cmw,
+    Cutoff,
+    Energy,
+    Mode,
+    NumFlavours,
+    ScaleFactor,
+    Seed,
+    whole_number,
+)
 
 _HELP = """Check the gradients: d/dlnΛ (dipole shower: of α_s, cut-off or scale factor) of every observable mean and
 thrust bin by autodiff, against independent samples at Λe^±h.
@@ -29,19 +41,10 @@ def check_gradients(
         Literal["weight", "pathwise"] | None,
         typer.Option(help="How α_s acts in the dipole shower.", show_default="weight"),
     ] = None,
-    alpha_s: Annotated[
-        float | None, typer.Option("--alpha-s", help="α_s(m_Z) of the dipole shower.", show_default="0.118")
-    ] = None,
-    cutoff: Annotated[
-        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
-    ] = None,
-    scale_factor: Annotated[
-        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
-    ] = None,
-    cmw: Annotated[
-        bool | None,
-        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="off"),
-    ] = None,
+    alpha_s: AlphaS = None,
+    cutoff: Cutoff = None,
+    scale_factor: ScaleFactor = None,
+    cmw: Cmw = None,
     matrix_element: Annotated[
         bool | None,
         typer.Option(
@@ -50,9 +53,7 @@ def check_gradients(
             show_default="off",
         ),
     ] = None,
-    capacity: Annotated[
-        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
-    ] = None,
+    capacity: Capacity = None,
     num_events: Annotated[
         int,
         typer.Option(
@@ -76,23 +77,15 @@ def check_gradients(
             show_default="0.1; dipole shower 0.02 (α_s), 0.05",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
-    energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
-    mode: Annotated[
-        Literal["smooth", "lattice"] | None,
-        typer.Option(help="Form of Discrete QCD; the lattice jumps with Λ.", show_default="smooth"),
-    ] = None,
-    n_f: Annotated[
-        int | None,
-        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
-    ] = None,
+    seed: Seed = 1,
+    energy: Energy = 91.1876,
+    mode: Mode = None,
+    n_f: NumFlavours = None,
     bandwidth: Annotated[
         float | None,
         typer.Option(help="Kernel width of the flux across bin edges.", show_default="1/8 of the narrowest bin"),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(parser=whole_number, metavar="N", help="Events in memory at once.")
-    ] = 65_536,
+    batch_size: BatchSize = 65_536,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for result.json and gradient_check.png.")
     ] = Path("gradient-check"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ._counts import whole_number
+from ._options import Cutoff, Energy, FittedCmw, Mode, NumFlavours, ScaleFactor, Seed, whole_number
 
 _HELP = """Fit Λ_QCD (Discrete QCD) or α_s (dipole shower) and Ω₁ to measured event shapes, from one event sample.
 
@@ -34,36 +34,24 @@ def fit(
             show_default="ALEPH 2004",
         ),
     ] = None,
-    energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
+    energy: Energy = 91.1876,
     rebin: Annotated[int, typer.Option(help="Merge so many neighbouring bins of the data.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
+    seed: Seed = 1,
     shower: Annotated[
         Literal["discrete", "dipole"], typer.Option(help="Discrete QCD, fits Λ; or dipole shower, fits α_s(m_Z).")
     ] = "discrete",
     matrix_element: Annotated[
         bool, typer.Option("--matrix-element/--no-matrix-element", help="First emission by the exact matrix element.")
     ] = True,
-    mode: Annotated[
-        Literal["smooth", "lattice"] | None, typer.Option(help="Form of Discrete QCD.", show_default="smooth")
-    ] = None,
-    n_f: Annotated[
-        int | None,
-        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
-    ] = None,
+    mode: Mode = None,
+    n_f: NumFlavours = None,
     quark_colour: Annotated[
         Literal["C_F", "C_A/2"] | None,
         typer.Option(help="Colour factor of primary gluons in Discrete QCD.", show_default="C_F"),
     ] = None,
-    cutoff: Annotated[
-        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
-    ] = None,
-    scale_factor: Annotated[
-        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
-    ] = None,
-    cmw: Annotated[
-        bool | None,
-        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="on"),
-    ] = None,
+    cutoff: Cutoff = None,
+    scale_factor: ScaleFactor = None,
+    cmw: FittedCmw = None,
     correlation: Annotated[
         Literal["uncorrelated", "correlated", "minimum_overlap"],
         typer.Option(help="Systematic errors of the data between bins."),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._counts import whole_number
+from ._options import whole_number
 
 _HELP = """Move the events of a stored run to another Λ (Discrete QCD) or α_s, scale or cut-off (dipole shower): same
 events, same noise, new kinematics and weights; exact, not first order.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._counts import whole_number
+from ._options import whole_number
 
 _HELP = """Optimise a sampling calorimeter by gradients under its budgets; check it with hard thresholds.
 

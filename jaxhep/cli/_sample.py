@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._counts import whole_number
+from ._options import whole_number
 
 _HELP = """Draw events from a density that `jaxhep train` has learned.
 

@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ._counts import whole_number
+from ._options import (
+    AlphaS,
+    BatchSize,
+    Capacity,
+    Cmw,
+    Cutoff,
+    Energy,
+    Mode,
+    NumFlavours,
+    ScaleFactor,
+    Seed,
+    whole_number,
+)
 
 _HELP = """Shower e+e− → qq̄ events and write them to a file, by suffix .hepmc, .hepmc.gz, .h5, .hdf5, .root or
 .parquet.
@@ -29,36 +41,17 @@ def shower(
     shower: Annotated[
         Literal["discrete", "dipole"], typer.Option(help="Discrete QCD, with Λ; or the dipole shower, with α_s(m_Z).")
     ] = "discrete",
-    energy: Annotated[float, typer.Option(help="Centre-of-mass energy √s in GeV.")] = 91.1876,
+    energy: Energy = 91.1876,
     lambda_qcd: Annotated[
         float | None, typer.Option("--lambda-qcd", help="Λ of Discrete QCD in GeV.", show_default="0.2")
     ] = None,
-    alpha_s: Annotated[
-        float | None, typer.Option("--alpha-s", help="α_s(m_Z) of the dipole shower.", show_default="0.118")
-    ] = None,
-    cutoff: Annotated[
-        float | None, typer.Option(help="Smallest k_T of the dipole shower in GeV.", show_default="1.0")
-    ] = None,
-    scale_factor: Annotated[
-        float | None, typer.Option(help="Renormalisation scale of the dipole shower over k_T.", show_default="1.0")
-    ] = None,
-    cmw: Annotated[
-        bool | None,
-        typer.Option("--cmw/--no-cmw", help="CMW correction of the dipole shower's coupling.", show_default="off"),
-    ] = None,
-    capacity: Annotated[
-        int | None, typer.Option(help="Most partons of an event of the dipole shower.", show_default="20")
-    ] = None,
-    mode: Annotated[
-        Literal["smooth", "lattice"] | None,
-        typer.Option(
-            help="Discrete QCD: smooth, differentiable in Λ; or lattice, as published.", show_default="smooth"
-        ),
-    ] = None,
-    n_f: Annotated[
-        int | None,
-        typer.Option("--n-f", help="Flavours in the coupling of Discrete QCD, 0 to 6.", show_default="0"),
-    ] = None,
+    alpha_s: AlphaS = None,
+    cutoff: Cutoff = None,
+    scale_factor: ScaleFactor = None,
+    cmw: Cmw = None,
+    capacity: Capacity = None,
+    mode: Mode = None,
+    n_f: NumFlavours = None,
     matrix_element: Annotated[
         bool,
         typer.Option("--matrix-element/--no-matrix-element", help="First emission by its matrix element."),
@@ -77,11 +70,9 @@ def shower(
         float | None,
         typer.Option(help="Smallest Λ in GeV to which events of Discrete QCD can be moved.", show_default="Λ/1.25"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 1,
+    seed: Seed = 1,
     noise: Annotated[Literal["random", "sobol"], typer.Option(help="Pseudo-random or quasi-random noise.")] = "random",
-    batch_size: Annotated[
-        int, typer.Option(parser=whole_number, metavar="N", help="Events in memory at once.")
-    ] = 20_000,
+    batch_size: BatchSize = 20_000,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run of this file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file or unfinished run.")] = False,
 ) -> None:
