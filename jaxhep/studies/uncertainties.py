@@ -208,11 +208,12 @@ def _bands(study: EventShapeFit, varied: Sequence[Mapping[str, EventShapeModel]]
     for name, model in study.models.items():
         fitted = densities(model, **at)[0]
         sides = [densities(model, **{**at, study.parameter: at[study.parameter] + s * error})[0] for s in (-1, 1)]
+        moved = np.stack([fitted, *sides])
         one = {
             "edges": np.asarray(model.edges, float),
             "fit": fitted,
-            "parameter_low": np.minimum(*sides),
-            "parameter_high": np.maximum(*sides),
+            "parameter_low": moved.min(axis=0),
+            "parameter_high": moved.max(axis=0),
         }
         if varied:
             rows = np.stack([fitted, *(densities(models[name], **at)[0] for models in varied)])
