@@ -1,5 +1,6 @@
 """Sums of unfinished samples on disk, so that a long check can be interrupted."""
 
+import copy
 import hashlib
 import json
 import os
@@ -40,11 +41,12 @@ class SumsStore:
 
     def found(self, number: int) -> tuple[int, GradientSums, GradientSums] | None:
         """The state of a sample: next event, sums of values alone, and sums with derivatives; None if not begun."""
-        return self.states.get(number)
+        return copy.deepcopy(self.states.get(number))
 
     def keep(self, number: int, start: int, sums: GradientSums, differentiated: GradientSums) -> None:
         """Remembers the state, and writes it if the last time is half a minute ago."""
-        self.states[number] = (start, sums, differentiated)
+        # A copy: an interrupt inside the next chunk must not leave half of it in what is written.
+        self.states[number] = (start, copy.deepcopy(sums), copy.deepcopy(differentiated))
         if time.monotonic() - self._written > _SECONDS:
             self.write()
 

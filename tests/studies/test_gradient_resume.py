@@ -71,3 +71,19 @@ def test_a_killed_writer_leaves_the_state_before(tmp_path):
     assert (start, values.events, values.overflow, slopes.events) == (128, 3, 1, 0)
     np.testing.assert_array_equal(values.wwff, sums.wwff)
     assert SumsStore(path, ["a"], resume=True).found(0) is None
+
+
+def test_an_interrupt_inside_a_chunk_leaves_the_state_before_it(tmp_path):
+    path = tmp_path / "partial.npz"
+    sums, slopes = GradientSums(1), GradientSums(1)
+    sums.add_values(np.ones((3, 1)), np.ones(3))
+    store = SumsStore(path, [], resume=False)
+    store.keep(0, 3, sums, slopes)
+    sums.add_values(np.ones((2, 1)), np.ones(2))
+    store.write()  # as when the context is left by an interrupt
+    store = SumsStore(path, [], resume=True)
+    _, again, _ = store.found(0) or (0, slopes, slopes)
+    again.add_values(np.ones((2, 1)), np.ones(2))
+    store.write()
+    start, values, _ = SumsStore(path, [], resume=True).found(0) or (0, slopes, slopes)
+    assert (start, values.events, values.w) == (3, 3, 3.0)
