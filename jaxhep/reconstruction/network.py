@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key, Scalar
-from ..training import Dataset, TrainingSettings, constant, fit, learned
 from .energy import EnergyScale, fit_energy_scale
 
 
@@ -25,10 +24,10 @@ class EnergyNetwork(eqx.Module):
         centre, spread: of the inputs, shape (layer + 1,).
     """
 
-    scale: EnergyScale = constant()
-    network: eqx.nn.MLP = learned()
-    centre: Float[Array, " input"] = constant()
-    spread: Float[Array, " input"] = constant()
+    scale: EnergyScale
+    network: eqx.nn.MLP
+    centre: Float[Array, " input"]
+    spread: Float[Array, " input"]
 
     def __call__(self, signals: Float[Array, " layer"]) -> Float[Array, ""]:
         """The energy in GeV of one shower from its layer signals."""
@@ -73,6 +72,9 @@ def fit_energy_network(
     Raises:
         ValueError: too few events (see `fit_energy_scale`).
     """
+    # Here, not above: the core, which has no optax, imports this module.
+    from ..training import Dataset, TrainingSettings, fit
+
     scale = fit_energy_scale(signals, energies, ridge=ridge)
     inputs = jax.vmap(partial(_inputs, scale))(signals)
     spread = jnp.std(inputs, axis=0)
@@ -85,7 +87,10 @@ def fit_energy_network(
     )
     callbacks = [] if on_step is None else [lambda report: on_step(report.step)]
     data = Dataset({"signals": signals, "energy": energies})
-    trained: EnergyNetwork = fit(model, _relative_error, data, key=second, settings=settings, callbacks=callbacks).model
+    only = {"network.*": True, "scale.*": False, "centre": False, "spread": False}
+    trained: EnergyNetwork = fit(
+        model, _relative_error, data, key=second, settings=settings, trainable=only, callbacks=callbacks
+    ).model
     return trained
 
 
