@@ -23,6 +23,7 @@ def moved_events(
     num_events: int,
     observables: Mapping[str, Callable[[Array, Array], Array]],
     chunk_size: int = 65_536,
+    first_event: int = 0,
     on_chunk: Callable[[int], None] | None = None,
 ) -> tuple[Any, Any]:
     """The events of `reference` moved to the parameters of `simulator`, and their derivatives along `direction`.
@@ -41,6 +42,7 @@ def moved_events(
             observables=observables,
             reference=reference,
             chunk_size=chunk_size,
+            first_event=first_event,
             on_chunk=on_chunk,
         )
 

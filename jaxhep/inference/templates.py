@@ -24,6 +24,7 @@ FACTORS = (0.64, 0.8, 1.0, 1.25, 1.5625)
 """Where a sample is moved to, in units of its own θ: evenly in ln θ, to six standard deviations of Λ from ALEPH's
 thrust, so that toys and scans stay between the nodes. There the interpolated spectrum differs from that of the same
 events moved to the place by less than 0.08 standard deviations of the data in any bin (10⁶ events)."""
+_CHUNKS_OF_A_PIECE = 4
 
 
 class MovedSpectra(eqx.Module):
@@ -88,15 +89,24 @@ def moved_spectra(
     effective, overflow = [], 0
     count = SharedCount(on_chunk)
 
-    def run(factor: float) -> Any:
+    def run(piece: tuple[float, int]) -> Any:
+        factor, first = piece
         value = centre * factor
         there = with_parameters(simulator, {**(at or {}), parameter: value})
         direction = with_parameters(simulator, zeros | {parameter: value})  # d/d ln θ
-        return moved_events(simulator, there, direction, key, num_events, observables, chunk_size, count.sample())
+        number = num_events - first if first == starts[-1] else length
+        return moved_events(
+            simulator, there, direction, key, number, observables, chunk_size, first, on_chunk=count.sample()
+        )
 
-    # The first node compiles the program that the others then share.
-    samples = [run(factors[0]), *in_threads(run, factors[1:])]
-    for factor, (events, tangents) in zip(factors, samples, strict=True):
+    # Pieces short enough that threads end together, none below a chunk, which would be compiled for its own size. The
+    # first one compiles the program that the others then share.
+    length = _CHUNKS_OF_A_PIECE * chunk_size
+    starts = range(0, max(num_events - chunk_size + 1, 1), length)
+    pieces = [(factor, first) for factor in factors for first in starts]
+    found = [run(pieces[0]), *in_threads(run, pieces[1:])]
+    for factor in factors:
+        events, tangents = _joined([found.pop(0) for _ in starts])
         overflow = max(overflow, int(jnp.sum(events["overflow"])))
         weight, weight_tangent = events["weight"], tangents["weight"]
         for name in observables:
@@ -120,6 +130,11 @@ def moved_spectra(
         batches,
         overflow,
     )
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """Pieces of one sample behind each other."""
+    return pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
 
 
 def _parts(num_events: int) -> list[slice]:

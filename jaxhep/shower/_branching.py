@@ -14,6 +14,7 @@ of the smooth mode that relation is exact.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,8 @@ from ._antenna import ariadne_coefficients, invariant_fractions
 from ._grove import Geometry, Grove
 
 _UNROLL = 4
+_SEPARATE_ROWS = 8
+"""Capacity beyond which the particles are one array: few events have so many, and the program becomes short."""
 SOFTENING = 0.05
 """Distance, in rapidity, below which the distance to a gluon's tip is kept positive: D → (D + √(D² + 4ε²))/2."""
 
@@ -95,14 +98,17 @@ def next_gluon(grove: Grove, keys: Keys, rank: tuple[int, ...], delta: float, on
 
 
 class Row(NamedTuple):
-    """One particle during the shower."""
+    """One particle during the shower, or all of them in arrays."""
 
-    spinor: tuple[Scalar, ...]
+    spinor: tuple[Float[Array, "*particle"], ...]
     """Real and imaginary parts of the two components."""
-    place: Scalar
+    place: Float[Array, "*particle"]
     """Place along the colour line: −1 the quark, number of slots the antiquark, one more what is not yet there."""
-    tip: Scalar
-    position: Scalar
+    tip: Float[Array, "*particle"]
+    position: Float[Array, "*particle"]
+
+
+Rows = list[Row] | Row
 
 
 def branch(
@@ -115,15 +121,16 @@ def branch(
     """
     last = len(rank)
     zero = jnp.zeros((), start.dtype)
-    rows = []
+    each = []
     for i in range(capacity + 2):
         spinor = tuple(start[c, i] if i < 2 else zero for c in range(4))
         place = jnp.asarray((-1, last)[i] if i < 2 else last + 1, start.dtype)
-        rows.append(Row(spinor, place, zero, zero))
+        each.append(Row(spinor, place, zero, zero))
+    rows: Rows = each if capacity <= _SEPARATE_ROWS else _stacked(each)
     one = jnp.maximum(grove.azimuth[0], 1)
     keys = jax.tree.map(lambda key: key / one, order_keys(grove, rank))
 
-    def step(carry: tuple[list[Row], Keys], i: int | Array) -> tuple[tuple[list[Row], Keys], Any]:
+    def step(carry: tuple[Rows, Keys], i: int | Array) -> tuple[tuple[Rows, Keys], Any]:
         rows, keys = carry
         gluon, keys = next_gluon(grove, keys, rank, geometry.delta, one)
         rows, record = insert(rows, gluon, geometry, grove.log_scale, last, i, one)
@@ -150,8 +157,12 @@ def branch(
         mask=mask,
     )
     first = jnp.where(mask[0], (records.x1[0] ** 2 + records.x3[0] ** 2) / 2, 1)
-    spinors = jnp.stack([jnp.stack([row.spinor[c] for row in rows]) for c in range(4)])
+    spinors = jnp.stack((rows if isinstance(rows, Row) else _stacked(rows)).spinor)
     return spinors, mask, emissions, first
+
+
+def _stacked(rows: list[Row]) -> Row:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
 
 class Record(NamedTuple):
@@ -167,36 +178,25 @@ class Record(NamedTuple):
 
 
 def insert(
-    rows: list[Row], gluon: Gluon, geometry: Geometry, log_scale: Scalar, last: int, number: int | Array, one: Scalar
-) -> tuple[list[Row], Record]:
+    rows: Rows, gluon: Gluon, geometry: Geometry, log_scale: Scalar, last: int, number: int | Array, one: Scalar
+) -> tuple[Rows, Record]:
     """Puts one gluon between its colour neighbours; `number` counts gluons from 0 and may be traced."""
-    fixed = isinstance(number, int)
     # With a fixed number only the rows that can be occupied are looked at.
-    present = range(number + 2) if fixed else range(len(rows))
-    left_place = functools.reduce(
-        jnp.maximum, [jnp.where(rows[r].place < gluon.rank, rows[r].place, -1) for r in present]
-    )
-    right_place = functools.reduce(
-        jnp.minimum, [jnp.where(rows[r].place > gluon.rank, rows[r].place, last) for r in present]
-    )
-    left_place, right_place = left_place / one, right_place / one
-    left = {r: rows[r].place == left_place for r in present}
-    right = {r: rows[r].place == right_place for r in present}
+    present = rows[: number + 2] if isinstance(rows, list) and isinstance(number, int) else rows
+    places = [row.place for row in present] if isinstance(present, list) else present.place
+    left_place = _largest(places, lambda place: jnp.where(place < gluon.rank, place, -1)) / one
+    right_place = -_largest(places, lambda place: -jnp.where(place > gluon.rank, place, last)) / one
+    left, right = _equal(places, left_place), _equal(places, right_place)
 
-    def at(flags: dict[int, Array], values: list[Any]) -> Any:
-        result = values[0]
-        for r in present[1:]:
-            result = jnp.where(flags[r], values[r], result)
-        return result
+    def at(flags: Flags, values: Callable[[Row], Array]) -> Array:
+        return _flagged(flags, [values(row) for row in present] if isinstance(present, list) else values(present))
 
-    old_i = [at(left, [row.spinor[c] for row in rows]) for c in range(4)]
-    old_k = [at(right, [row.spinor[c] for row in rows]) for c in range(4)]
-    tips, positions = [row.tip for row in rows], [row.position for row in rows]
+    old_i, old_k = ([at(flags, _component(c)) for c in range(4)] for flags in (left, right))
     old_i, old_k = [p / one for p in old_i], [p / one for p in old_k]
     x, eta = gluon.height, gluon.position
     edge = geometry.edge(x / geometry.delta, log_scale)
-    gap_i = _soften(at(left, tips) - at(left, positions) + eta - x)
-    gap_k = _soften(at(right, tips) + at(right, positions) - eta - x)
+    gap_i = _soften(at(left, lambda row: row.tip) - at(left, lambda row: row.position) + eta - x)
+    gap_k = _soften(at(right, lambda row: row.tip) + at(right, lambda row: row.position) - eta - x)
     distance_i = jnp.where(left_place < 0, jnp.maximum(edge + eta, 0), gap_i) / one
     distance_k = jnp.where(right_place == last, jnp.maximum(edge - eta, 0), gap_k) / one
     wi, wj, wk = invariant_fractions(distance_i, distance_k)
@@ -207,34 +207,78 @@ def insert(
     turned = (re1 * cos - im1 * sin, re1 * sin + im1 * cos, re2 * cos - im2 * sin, re2 * sin + im2 * cos)
     new_i, new_j, new_k = (tuple(a * p + b * q for p, q in zip(old_i, turned, strict=True)) for a, b in coefficients)
     new_i, new_j, new_k = (tuple(p / one for p in new) for new in (new_i, new_j, new_k))
-    result = []
-    for r, row in enumerate(rows):
-        spinor, place, tip, position = row
-        if r in left:
-            from_left, from_right = left[r] & gluon.there, right[r] & gluon.there
-            spinor = tuple(
-                jnp.where(from_left, i, jnp.where(from_right, k, old))
-                for i, k, old in zip(new_i, new_k, spinor, strict=True)
-            )
-        here = (r == number + 2) if fixed else (jnp.asarray(r) == number + 2)
-        if here is True or not fixed:
-            made = gluon.there & here
-            spinor = tuple(jnp.where(made, j, old) for j, old in zip(new_j, spinor, strict=True))
-            place = jnp.where(made, gluon.rank, place)
-            tip, position = jnp.where(made, x, tip), jnp.where(made, eta, position)
-        result.append(Row(spinor, place, tip, position))
+    made = (new_i, new_j, new_k)
+    if isinstance(rows, Row):
+        here = jnp.arange(rows.place.shape[0]) == number + 2
+        neighbours = [jnp.asarray(flags) & gluon.there for flags in (left, right)]
+        result: Rows = _changed(rows, made, neighbours[0], neighbours[1], here & gluon.there, gluon)
+    else:
+        result = []
+        for r, row in enumerate(rows):
+            is_left, is_right = (flags[r] & gluon.there if r < len(places) else None for flags in (left, right))
+            is_new = None
+            if not isinstance(number, int) or r == number + 2:
+                is_new = gluon.there & (jnp.asarray(r) == number + 2)
+            result.append(_changed(row, made, is_left, is_right, is_new, gluon))
     mass = safe_hypot(*_bracket(old_i, old_k))
-    numbers = [jnp.asarray(r, jnp.int32) for r in range(len(rows))]
+    numbers = np.arange(len(places), dtype=np.int32)
     record = Record(
         kt=mass * wi * wk,
         rapidity=(distance_i - distance_k) / 2,
         dipole_mass=mass,
-        left=at(left, numbers),
-        right=at(right, numbers),
+        left=_flagged(left, numbers),
+        right=_flagged(right, numbers),
         x1=1 - wi * wi,
         x3=1 - wk * wk,
     )
     return result, record
+
+
+def _component(index: int) -> Callable[[Row], Array]:
+    return lambda row: row.spinor[index]
+
+
+Flags = list[Bool[Array, ""]] | Bool[Array, " particle"]
+
+
+def _largest(places: list[Scalar] | Float[Array, " particle"], value: Callable[[Array], Array]) -> Scalar:
+    if isinstance(places, list):
+        return functools.reduce(jnp.maximum, map(value, places))
+    return jnp.max(value(places))
+
+
+def _equal(places: list[Scalar] | Float[Array, " particle"], place: Scalar) -> Flags:
+    return [each == place for each in places] if isinstance(places, list) else places == place
+
+
+def _flagged(flags: Flags, values: Any) -> Array:
+    """The value of the particle whose flag is up."""
+    if isinstance(flags, list):
+        result = jnp.asarray(values[0])
+        for flag, value in zip(flags[1:], values[1:], strict=True):
+            result = jnp.where(flag, value, result)
+        return result
+    return jnp.sum(jnp.where(flags, values, 0), dtype=values.dtype)
+
+
+def _changed(
+    row: Row, made: tuple[Any, ...], is_left: Array | None, is_right: Array | None, is_new: Array | None, gluon: Gluon
+) -> Row:
+    """A row (or all) after a branching: `made` has the spinors of left neighbour, gluon and right neighbour.
+
+    None: that cannot be.
+    """
+    spinor, place, tip, position = row
+    new_i, new_j, new_k = made
+    if is_left is not None and is_right is not None:
+        spinor = tuple(
+            jnp.where(is_left, i, jnp.where(is_right, k, old)) for i, k, old in zip(new_i, new_k, spinor, strict=True)
+        )
+    if is_new is not None:
+        spinor = tuple(jnp.where(is_new, j, old) for j, old in zip(new_j, spinor, strict=True))
+        place = jnp.where(is_new, gluon.rank, place)
+        tip, position = jnp.where(is_new, gluon.height, tip), jnp.where(is_new, gluon.position, position)
+    return Row(spinor, place, tip, position)
 
 
 def _soften(distance: Array) -> Array:

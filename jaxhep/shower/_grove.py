@@ -27,15 +27,15 @@ Slots = Float[Array, "*slot"]
 """A scalar of one slot, or an array of a level."""
 Column = int | np.ndarray
 UNROLLED_SLOTS = 64
-"""Layouts with more slots are computed a level at a time."""
+"""Layouts with more slots are always computed a level at a time."""
 
 
 class Grove(NamedTuple):
     """The gluons of one event: a tuple of scalars, one a slot of the layout, for each property, or an array.
 
-    Scalars for small layouts: under `vmap` each becomes one vector over events, which the compiler turns into vector
-    instructions whatever the number of slots. The compiler's time grows with their number, so that large layouts have
-    arrays of all slots.
+    Scalars where most events are made: under `vmap` each becomes one vector over events, which the compiler turns into
+    vector instructions whatever the number of slots. The time of tracing and compiling grows with their number, so that
+    large layouts, and rounds for few events, have arrays of all slots.
     """
 
     active: Sequence[Bool[Array, ""]] | Bool[Array, " slot"]
@@ -148,11 +148,14 @@ def draw_grove(
     noise: Float[Array, "slot 3"],
     log_scale: Scalar,
     reference_log_scale: Scalar | None,
+    unrolled: bool = True,
 ) -> Grove:
     """Fills the slots, parents first; `noise` holds (choice and height, place, azimuth) for each slot.
 
     `reference_log_scale` is L of the reference, None for the parameters themselves with their derivative stopped.
+    `unrolled`: a slot at a time if there are no more than `UNROLLED_SLOTS`, else a level at a time.
     """
+    unrolled = unrolled and layout.num_slots <= UNROLLED_SLOTS
     same = reference_log_scale is None
     edge = geometry.primary_edge(log_scale)
     ref_scale = log_scale if reference_log_scale is None else reference_log_scale
@@ -163,7 +166,7 @@ def draw_grove(
     place: list[Any] = []
     order: list[Any] = []
     weight = jnp.ones((), noise.dtype)
-    for where, parent, column, side in _blocks(layout, noise.dtype):
+    for where, parent, column, side in _blocks(layout, noise.dtype, unrolled):
         choice, turn = noise[where, 0], noise[where, 1]
         if parent is None:
             y, top, covered = geometry.primary_top(column, turn, log_scale, edge)
@@ -201,21 +204,23 @@ def draw_grove(
         weight = weight * (ratio if ratio.ndim == 0 else jnp.prod(ratio))
         active.append(emit)
         height.append(x)
-    if layout.num_slots > UNROLLED_SLOTS:
+    if not unrolled:
         joined = [jnp.concatenate(blocks) for blocks in (active, height, place, order)]
         return Grove(joined[0], joined[1], joined[2], noise[:, 2], joined[3], log_scale, weight)
     azimuth = tuple(noise[i, 2] for i in range(layout.num_slots))
     return Grove(tuple(active), tuple(height), tuple(place), azimuth, tuple(order), log_scale, weight)
 
 
-def _blocks(layout: Layout, dtype: Any) -> list[tuple[Any, Callable[[list[Any]], Any] | None, Any, Any]]:
-    """What is computed together: a slot in a small layout, else a level.
+def _blocks(
+    layout: Layout, dtype: Any, unrolled: bool
+) -> list[tuple[Any, Callable[[list[Any]], Any] | None, Any, Any]]:
+    """What is computed together: a slot, or a level.
 
     Of each: its place in the noise; what finds the parents' values among those of the blocks before (None for primary
     slices); column and side.
     """
     slots, found, before = layout.slots, [], 0
-    if layout.num_slots <= UNROLLED_SLOTS:
+    if unrolled:
         return [(i, _finder(slot.parent), slot.column, slot.side) for i, slot in enumerate(slots)]
     for start, stop in layout.levels:
         parents = np.array([slot.parent - before for slot in slots[start:stop]])

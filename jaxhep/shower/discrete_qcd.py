@@ -232,7 +232,9 @@ class DiscreteQCD(AbstractSimulator):
             momenta = jnp.concatenate([spinor_momenta(start), jnp.zeros((self.capacity, 4), dtype)])
             mask = jnp.arange(self.capacity + 2) < 2
             return Event(momenta, mask, jnp.pad(pdg_id, (0, self.capacity)), weight, overflow)
-        grove = draw_grove(self.layout, self.geometry, noise, log_scale, reference_scale)
+        grove = draw_grove(
+            self.layout, self.geometry, noise, log_scale, reference_scale, unrolled=self.capacity <= _ROUNDS[0]
+        )
         spinors, emitted, emissions, first = branch(grove, self.geometry, self.layout.rank, start, self.capacity)
         overflow = overflow | (grove.num_gluons > self.capacity)
         weight = weight * grove.weight

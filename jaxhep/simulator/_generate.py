@@ -240,20 +240,24 @@ def _simulate(
         event = sim(draw, reference=ref)
         return (event if observe is None else observe(event)), event.overflow
 
-    item = jax.tree.map(lambda leaf: leaf[0], source)
-    full = jax.eval_shape(lambda x: one(sims[-1], refs[-1], x)[0], item)
+    # The batch axis comes last: each step of the event program is then one vector loop over events. Under jit, the
+    # trace that gives the shapes of a round is the one that is run.
+    programs = [jax.jit(jax.vmap(partial(one, sim, ref), out_axes=-1)) for sim, ref in zip(sims, refs, strict=True)]
+    sizes = [block] + [min(_REDO_BLOCK, block)] * (len(sims) - 1)
+
+    def shapes(i: int) -> Any:
+        items = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((sizes[i], *leaf.shape[1:]), leaf.dtype), source)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1], leaf.dtype), jax.eval_shape(programs[i], items)[0]
+        )
+
+    full = shapes(-1)
     # A round can only stand in for the last one if its result has the same shape (events themselves are padded).
-    usable = [
-        i
-        for i, sim in enumerate(sims)
-        if i == len(sims) - 1
-        or observe is None
-        or _same(jax.eval_shape(lambda x, s=sim, r=refs[i]: one(s, r, x)[0], item), full)
-    ]
+    last = len(sims) - 1
+    usable = [i for i in range(last) if observe is None or _same(shapes(i), full)] + [last]
 
     def run_block(i: int, items: Any) -> tuple[Any, Array]:
-        # The batch axis comes last: each step of the event program is then one vector loop over events.
-        result, overflow = jax.vmap(lambda x: one(sims[i], refs[i], x), out_axes=-1)(items)
+        result, overflow = programs[i](items)
         return jax.tree.map(lambda leaf, shape: _pad(leaf, shape.shape), result, full), overflow
 
     padded = jax.tree.map(lambda leaf: _extend(leaf, num_blocks * block), source)
@@ -263,7 +267,7 @@ def _simulate(
     result = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], -1), result)
     overflow = overflow.reshape(-1) & (jnp.arange(num_blocks * block) < count)
     for i in usable[1:]:
-        result, overflow = _redo(partial(run_block, i), padded, result, overflow, min(_REDO_BLOCK, block))
+        result, overflow = _redo(partial(run_block, i), padded, result, overflow, sizes[i])
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0)[:count], result)
 
 

@@ -304,6 +304,11 @@ def _predict(model: Any, parameters: Any) -> Any:
     return model(parameters)
 
 
+@eqx.filter_jit
+def _smearing_matrix(model: EventShapeModel, omega_1: Any) -> Any:
+    return model.smearing_matrix(omega_1)
+
+
 def template(study: EventShapeFit, name: str, value: float, omega_1: float) -> tuple[np.ndarray, np.ndarray]:
     """Density in the fitted bins, and its Monte Carlo error, at other parameter values (from the moved sample)."""
     return densities(study.models[name], **{study.parameter: value}, omega_1=omega_1)
@@ -313,7 +318,7 @@ def template_slope(study: EventShapeFit, name: str) -> tuple[np.ndarray, np.ndar
     """d(density)/d ln θ at the sample's own parameter θ by autodiff, and its error from eight parts of the sample."""
     model = study.models[name]
     with jax.enable_x64(True):
-        matrix = np.asarray(model.smearing_matrix(jax.numpy.asarray(study.result.values["omega_1"])))
+        matrix = np.asarray(_smearing_matrix(model, jax.numpy.asarray(study.result.values["omega_1"])))
     widths = np.diff(model.edges)
     middle = int(np.argmin(np.abs(study.spectra.log_values - math.log(study.reference_value))))
     slope = matrix @ study.spectra.slopes[name][middle] / widths

@@ -1,11 +1,11 @@
-"""Large layouts are computed a level at a time: the same events as slot by slot."""
+"""Levels and arrays, for large layouts and late rounds: the same events as slot by slot, particle by particle."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxhep.shower import DiscreteQCD, _grove
+from jaxhep.shower import DiscreteQCD, _branching, _grove, discrete_qcd
 from jaxhep.simulator import with_parameters
 
 
@@ -30,16 +30,36 @@ def test_levels_and_single_slots_are_the_same_shower(mode, monkeypatch):
     assert 1 < shower.layout.num_slots <= _grove.UNROLLED_SLOTS
     with jax.enable_x64(True):
         noise = jax.random.uniform(jax.random.key(3), (400, shower.layout.num_slots, 3), jnp.float64)
-        single = events(shower, 1.07, noise)
-        monkeypatch.setattr(_grove, "UNROLLED_SLOTS", 0)
         levels = events(shower, 1.07, noise)
+        monkeypatch.setattr(discrete_qcd, "_ROUNDS", (shower.capacity,))
+        slots = events(shower, 1.07, noise)
+        monkeypatch.setattr(_branching, "_SEPARATE_ROWS", shower.capacity)
+        single = events(shower, 1.07, noise)
     gluons = np.sum(np.asarray(single[0][0].mask), axis=1) - 2
     assert gluons.max() >= 4
-    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(levels), strict=True):
-        if a.dtype == jax.dtypes.float0:
-            continue
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+    for other in (levels, slots):
+        for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(other), strict=True):
+            if a.dtype == jax.dtypes.float0:
+                continue
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_rounds_agree_where_the_gluons_fit():
+    """Each round has its own form of the program; in float64 the same noise gives the same event in all of them."""
+    shower = DiscreteQCD(lambda_qcd=0.2, matrix_element=True, quark_colour="C_F")
+    with jax.enable_x64(True):
+        noise = jax.random.uniform(jax.random.key(5), (2000, shower.layout.num_slots, 3), jnp.float64)
+        small, middle, full = (jax.jit(jax.vmap(simulator))(noise) for simulator in shower.rounds())
+    assert np.any(small.overflow)
+    for first, second in ((small, middle), (middle, full)):
+        fits = ~np.asarray(first.overflow)
+        assert fits.sum() > 100
+        size = first.mask.shape[1]
+        np.testing.assert_allclose(first.momenta[fits], second.momenta[fits][:, :size], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(first.weight[fits], second.weight[fits], rtol=1e-12)
+        assert np.array_equal(first.mask[fits], second.mask[fits][:, :size])
+        assert not np.any(second.mask[fits][:, size:])
 
 
 def test_five_flavours_at_small_lambda():
