@@ -8,8 +8,8 @@ import typer
 _HELP = """Learn a density p(x|c) from weighted events, validate it on events held out, and publish it as one file.
 
 CONFIG is a YAML file of five entries. data: file (.h5, .parquet, .npz, .csv), columns, condition, weights, and kinds
-(positive, discrete or bounds of a column). density: family (flow, flow_matching, edm) and options. training: epochs,
-batch_size, learning_rate, patience, ema and the other settings of jaxhep.training. seed. name.
+(positive, discrete or bounds of a column). density: family (flow, flow_matching, edm, vp, vae, gan) and options.
+training: epochs, batch_size, learning_rate, patience, ema and the other settings of jaxhep.training. seed. name.
 
 The run folder holds config.yaml, log.jsonl, checkpoint/, training.json, losses.png, corner.png, metrics.json and
 density.npz, which `jaxhep sample` and jaxhep.densities.publish.read_density read. After an interrupt run the same

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..densities import AbstractDensity
 from ..densities.publish import PublishedDensity, publish
-from ..training import AbstractDataset, TrainingResult, TrainingSettings, density_loss, fit, open_dataset
+from ..training import AbstractDataset, TrainingResult, TrainingSettings, fit, open_dataset
 from ..training.files import column_names
+from .density_families import FAMILIES, recipe
 
 _MOST_ROWS = 200_000
 """Rows at most from which the preprocessing is found and to which the model is compared."""
@@ -126,34 +127,6 @@ class DensityRun(_Strict):
         return self.model_dump(mode="json")
 
 
-def _flow(dim: int, condition_dim: int, key: Any, options: dict[str, Any]) -> AbstractDensity:
-    from ..densities.flows import make_flow
-
-    return make_flow(options.pop("preset", "coupling"), dim, condition_dim, key=key, **options)
-
-
-def _diffusion(path: str) -> Callable[..., AbstractDensity]:
-    def build(dim: int, condition_dim: int, key: Any, options: dict[str, Any]) -> AbstractDensity:
-        from ..densities import diffusion
-        from ..networks import make_network
-
-        sizes: dict[str, Any] = {"in_size": dim, "out_size": dim, "condition_size": condition_dim}
-        network = make_network(options.pop("network", "diffusion"), **sizes, key=key, **options)
-        made: Any = diffusion.Diffusion
-        return made(network, dim=dim, condition_dim=condition_dim, path=getattr(diffusion, path)())
-
-    return build
-
-
-FAMILIES: dict[str, Callable[[int, int, Any, dict[str, Any]], AbstractDensity]] = {
-    "flow": _flow,
-    "flow_matching": _diffusion("FlowMatching"),
-    "edm": _diffusion("EDM"),
-}
-"""Family → builder(dim, condition_dim, key, options). `flow` takes `preset` and the options of `make_flow`, the others
-`network` and the options of `make_network`."""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class LearnedDensity:
     """What a run has made: the `training` result, the `published` density, test events and draws at their conditions
@@ -234,11 +207,12 @@ def learn(
     train, held = rest.split(run.data.validation_fraction, run.seed)
     keys = jax.random.split(jax.random.key(run.seed), 3)
     density = build_density(run, train, keys[0])
-    loss = density_loss(conditional=bool(run.data.condition))
+    how = recipe(density, bool(run.data.condition))
     settings = run.settings()
     result = fit(
-        density, loss, train, key=keys[1], settings=settings, validation=held, callbacks=callbacks,
-        checkpoint=folder / "checkpoint", resume=resume,
+        density, how.loss, train, key=keys[1], settings=settings, trainable=how.trainable,
+        validation=held if how.monitored else None, callbacks=callbacks, checkpoint=folder / "checkpoint",
+        resume=resume,
     )  # fmt: skip
     (folder / "training.json").write_text(result.to_json() + "\n")
     best = result.model if settings.ema is None else result.ema

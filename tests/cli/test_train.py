@@ -68,6 +68,28 @@ def run(folder):
     return output
 
 
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("vp", {"width": 16, "depth": 1}),
+        ("vae", {"width": 16, "depth": 1, "latent_dim": 1}),
+        ("gan", {"width": 16, "depth": 1, "latent_dim": 2, "penalty": 0.5}),
+    ],
+)
+def test_families_without_a_likelihood(folder, tmp_path, family, options):
+    """They train on weighted, conditional events, are published, and draw events near the data."""
+    training = {"epochs": 6, "batch_size": 250, "learning_rate": 2e-3, "ema": None}
+    write(folder / f"{family}.yaml", config(density={"family": family, "options": options}, training=training))
+    text = jaxhep("train", folder / f"{family}.yaml", "-o", tmp_path / family)
+    assert "W1 of pt" in text
+    jaxhep("sample", tmp_path / family, "-n", 2000, "--condition", "energy=15", "-o", tmp_path / "draws.npz")
+    with np.load(tmp_path / "draws.npz") as draws:
+        assert 8 < np.median(draws["pt"]) < 25
+        assert abs(np.median(draws["eta"])) < 1
+    history = json.loads((tmp_path / family / "training.json").read_text())["history"]
+    assert all((entry["validation"] is None) == (family == "gan") for entry in history)
+
+
 def test_the_run_folder_is_complete(run):
     names = {path.name for path in run.iterdir()}
     assert names == {

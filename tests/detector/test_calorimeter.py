@@ -216,8 +216,16 @@ def test_too_many_spots_are_reported():
     assert [r.spot_capacity for r in eqx.tree_at(lambda d: d.energy, detector, jnp.asarray(1.0)).rounds()] == [4]
 
 
-def test_gradients_are_finite_at_the_edges():
-    """Layers of no thickness, energies far below the range, hard and smooth readout: no NaN in float32."""
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_are_finite_at_the_edges(dtype):
+    """Layers of no thickness, energies far below the range, hard and smooth readout: no NaN."""
+    with jax.enable_x64(dtype == "float64"):
+        for leaf in jax.tree.leaves(slopes_at_the_edges()):
+            assert leaf.dtype == dtype
+            assert np.all(np.isfinite(leaf))
+
+
+def slopes_at_the_edges():
     readout = Readout(
         noise=0.01, threshold=0.02, threshold_width=0.005, cell_miscalibration=0.02, event_miscalibration=0.01,
         saturation=5.0,
@@ -233,9 +241,7 @@ def test_gradients_are_finite_at_the_edges():
 
     run = jax.jit(jax.vmap(jax.grad(total, (0, 1)), (None, 0, 0)), compiler_options=ONCE)
     energies = jnp.array([1e-3, 0.1, 1.0, 1000.0])
-    slopes = run(detector, energies, jax.vmap(detector.sample_noise)(jax.random.split(jax.random.key(0), 4)))
-    for leaf in jax.tree.leaves(slopes):
-        assert np.all(np.isfinite(leaf))
+    return run(detector, energies, jax.vmap(detector.sample_noise)(jax.random.split(jax.random.key(0), 4)))
 
 
 def test_the_readout_steps():

@@ -129,6 +129,18 @@ def to_double(event):
     return jax.tree.map(lambda x: x.astype(float) if jnp.issubdtype(x.dtype, jnp.floating) else x, event)
 
 
+def test_compiled_and_eager_agree(lep, batch):
+    """One event, operation by operation, in float64."""
+    with jax.enable_x64(True):
+        noise, double = noise_of(lep, 512), to_double(batch)
+        compiled = jax.tree.map(lambda leaf: leaf[3], detect(lep, noise, double))
+        with jax.disable_jit():
+            eager = lep(*jax.tree.map(lambda leaf: leaf[3], (noise, double)))
+        for a, b in zip(jax.tree.leaves(compiled), jax.tree.leaves(eager), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
 def test_both_precisions_agree(lep, batch):
     noise = noise_of(lep, 512)
     many = detect(lep, noise, batch)

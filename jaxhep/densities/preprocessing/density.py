@@ -55,14 +55,24 @@ class _AbstractPreprocessed(AbstractDensity):
 
         U(−½, ½) is added to discrete columns; without noise they stay at the centre of their cell.
         """
+        inner, shift = noise if noise else ((), ())
+        z, log_det, given = self._standardised(x, condition, None if isinstance(shift, tuple) else shift)
+        loss = self.density.loss(z, given, inner)
+        return loss - self._jacobian(log_det)
+
+    def _standardised(self, x: Array, condition: Condition, shift: Array | None) -> tuple[Array, Scalar, Condition]:
         check_event(x, self.dim)
         check_condition(condition, self.condition_dim)
-        inner, shift = noise if noise else ((), ())
-        if any(self.events.discrete) and not isinstance(shift, tuple):
+        if any(self.events.discrete) and shift is not None:
             x = x + jnp.where(jnp.asarray(self.events.discrete), jnp.asarray(shift) - 0.5, 0.0).astype(x.dtype)
         z, log_det = self.events.inverse(x)
-        loss = self.density.loss(z, _condition(self.conditions, condition), inner)
-        return loss - self._jacobian(log_det)
+        return z, log_det, _condition(self.conditions, condition)
+
+    def standardised(self, x: Float[Array, " dim"], condition: Condition, key: Key) -> tuple[Array, Condition]:
+        """Event and condition as the density inside sees them, with U(−½, ½) from the key added to discrete columns."""
+        shift = variates.uniforms(jax.random.fold_in(key, 1), (self.dim,)) if any(self.events.discrete) else None
+        z, _, given = self._standardised(x, condition, shift)
+        return z, given
 
 
 class PreprocessedDensity(_AbstractPreprocessed):
