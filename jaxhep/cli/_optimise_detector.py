@@ -23,7 +23,7 @@ def optimise_detector(
     design: Annotated[Path | None, typer.Argument(help="Design document, .json or .yaml.", show_default=False)] = None,
     num_steps: Annotated[
         int, typer.Option(parser=whole_number, metavar="N", help="Steps of the optimiser, at most.")
-    ] = 250,
+    ] = 300,
     batch_size: Annotated[int, typer.Option(parser=whole_number, metavar="N", help="Events of a step.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Of Adam, in free coordinates.")] = 0.05,
     restarts: Annotated[

@@ -43,7 +43,8 @@ class Settings:
         check_size: events of a test.
         num_sigma: a gain below so many standard errors counts as none.
         min_gain: a gain below this counts as none, whatever its error.
-        patience: so many tests without a gain, in a row and in every restart, end the optimisation.
+        patience: so many tests in a row without a gain over the last design that had one, in every restart, end the
+            optimisation.
         final_events: events of each reported number, on fresh noise.
 
     Raises:
@@ -197,18 +198,24 @@ def _chunk(problem: Problem, sizes: _Sizes, knobs: _Knobs, state: _State, key: K
 
 
 def _test(problem: Problem, settings: Settings, state: _State, key: Key) -> tuple[_State, list[tuple[float, float]]]:
-    """Whether the steps since the last test have gained anything, on the same fresh noise; and the values now."""
+    """Whether anything is gained over the last design that had a gain, on the same fresh noise; and the values now.
+
+    Over that design, not the one of the last test: many small gains are a gain.
+    """
     fresh = jax.random.fold_in(jax.random.fold_in(key, _CHECK), state.step)
-    settled, now = True, []
+    settled, now, checked = True, [], []
     for before, after, worst in zip(state.checked, state.internal, state.worst, strict=True):
         designs = [problem.space.external(u) for u in (before, after)]
         sample = Sample.draw(problem, designs, fresh, settings.check_size, batch_size=settings.check_size)
         gain = sample.measured([1.0, -1.0])
-        none = gain.value <= max(settings.num_sigma * gain.error, settings.min_gain)
-        settled = settled and none and float(worst) <= FEASIBLE
+        gained = gain.value > max(settings.num_sigma * gain.error, settings.min_gain)
+        feasible_now = float(worst) <= FEASIBLE
+        settled = settled and not gained and feasible_now
+        # What misses a budget is no mark for those that keep it.
+        checked.append(after if gained or not feasible_now else before)
         now.append(sample.measured([0.0, 1.0]).total)
     calm = jnp.where(settled, state.calm + 1, 0)
-    return state._replace(checked=state.internal, calm=calm), now
+    return state._replace(checked=jnp.stack(checked), calm=calm), now
 
 
 def _starts(problem: Problem, key: Key, settings: Settings, start: Values | None) -> list[dict[str, np.ndarray]]:

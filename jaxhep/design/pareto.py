@@ -89,16 +89,25 @@ def _points(points: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """One optimum on a front: the weights it is the optimum for, the design, its objectives on fresh noise."""
+    """One optimum on a front.
+
+    Arguments:
+        weights: it is the optimum for these.
+        design: the design.
+        measured: its objectives on fresh noise.
+        origin: those of the design that the front was begun at, on the same noise.
+    """
 
     weights: Mapping[str, float]
     design: Mapping[str, np.ndarray]
     measured: Measured
+    origin: Measured
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
         design = {name: np.asarray(value).tolist() for name, value in self.design.items()}
-        return {"weights": dict(self.weights), "design": design, "measured": self.measured.to_dict()}
+        numbers = {"measured": self.measured.to_dict(), "origin": self.origin.to_dict()}
+        return {"weights": dict(self.weights), "design": design, **numbers}
 
 
 def trace_front(
@@ -126,18 +135,19 @@ def trace_front(
     """
     settings = Settings() if settings is None else settings
     front: list[FrontPoint] = []
+    origin = problem.space.start | dict(start or {})
     for number, chosen in enumerate(weights):
         here = problem.with_weights(chosen)
         found = optimise(here, jax.random.fold_in(key, number), settings, start=start)
         start = found.design
         # Two at a time and in batches of that size, as the optimiser measures: no further program.
         sample = Sample.draw(
-            here, [start, start], jax.random.fold_in(key, 0x7FFFFFFF), settings.final_events,
+            here, [start, origin], jax.random.fold_in(key, 0x7FFFFFFF), settings.final_events,
             batch_size=settings.check_size,
         )  # fmt: skip
-        measured = sample.measured([1.0, 0.0])
+        measured = [sample.measured(factors) for factors in ([1.0, 0.0], [0.0, 1.0])]
         named = dict(zip(here.objective_names, here.weights.tolist(), strict=True))
-        front.append(FrontPoint(named, found.design, measured))
+        front.append(FrontPoint(named, found.design, *measured))
         if on_point is not None:
             on_point(number + 1)
     return front

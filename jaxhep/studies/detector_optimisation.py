@@ -18,8 +18,8 @@ _STEP = 0.01
 _BASE, _RIVALS, _FINAL = 1, 2, 3
 """Numbers of the keys of the study's parts; the optimiser has key 0."""
 
-DEFAULT = Settings(num_steps=250, batch_size=256, learning_rate=0.05, check_every=25, check_size=512,
-                   final_events=4096, patience=3)  # fmt: skip
+DEFAULT = Settings(num_steps=300, batch_size=256, learning_rate=0.05, check_every=25, check_size=1024,
+                   final_events=4096, patience=5)  # fmt: skip
 """Settings of the study."""
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from .._types import Array, Key
 from ..design import (
     FrontPoint,
+    Measured,
     Sensitivity,
     Settings,
     cramer_rao,
@@ -235,7 +236,7 @@ def report(
     volumes = None
     if front_factors and weight > 0:
         settings = front_settings or Settings(
-            num_steps=75, batch_size=256, check_size=512, final_events=2048, learning_rate=0.03
+            num_steps=75, batch_size=256, check_size=1024, final_events=4096, learning_rate=0.03, patience=3
         )
         front = trace_front(
             problem,
@@ -257,11 +258,16 @@ def _relative(study: DetectorStudy, measured: Any) -> tuple[list[float], list[fl
     ]
 
 
+def _with_origin(front: Sequence[FrontPoint]) -> list[Measured]:
+    """What the points of the front and, last, the optimum that they were begun at have on the same events."""
+    return [*(point.measured for point in front), front[0].origin]
+
+
 def _volumes(study: DetectorStudy, front: list[FrontPoint]) -> tuple[float, float] | None:
     if study.rivals is None:
         return None
     random = [_relative(study, one)[0] for one in study.rivals.found]
-    own = [_relative(study, point.measured)[0] for point in front] + [_relative(study, study.result.objective)[0]]
+    own = [_relative(study, one)[0] for one in _with_origin(front)]
     corner = [1.5, 1.5]
     return hypervolume(own + random, corner), hypervolume(random, corner)
 
@@ -336,9 +342,7 @@ def draw(study: DetectorStudy, more: DetectorReport, folder: Path) -> list[Path]
                 parts[name.replace("_", " ")] = (found.elasticity[where], found.elasticity_error[where])
         keep(sensitivity_profile(parts), "sensitivity")
     if more.front:
-        points, errors = zip(
-            *(_relative(study, m) for m in [*(p.measured for p in more.front), study.result.objective]), strict=True
-        )
+        points, errors = zip(*(_relative(study, one) for one in _with_origin(more.front)), strict=True)
         good = non_dominated(points, errors)
         others: dict[str, Any] = {"start": [[1.0, 1.0]], "optimised": [points[-1]]}
         if study.rivals is not None:

@@ -31,7 +31,7 @@ def test_levels_and_single_slots_are_the_same_shower(mode, monkeypatch):
     with jax.enable_x64(True):
         noise = jax.random.uniform(jax.random.key(3), (400, shower.layout.num_slots, 3), jnp.float64)
         levels = events(shower, 1.07, noise)
-        monkeypatch.setattr(discrete_qcd, "_ROUNDS", (shower.capacity,))
+        monkeypatch.setattr(discrete_qcd, "_UNROLLED_CAPACITY", shower.capacity)
         slots = events(shower, 1.07, noise)
         monkeypatch.setattr(_branching, "_SEPARATE_ROWS", shower.capacity)
         single = events(shower, 1.07, noise)
@@ -52,6 +52,7 @@ def test_rounds_agree_where_the_gluons_fit():
         noise = jax.random.uniform(jax.random.key(5), (2000, shower.layout.num_slots, 3), jnp.float64)
         small, middle, full = (jax.jit(jax.vmap(simulator))(noise) for simulator in shower.rounds())
     assert np.any(small.overflow)
+    assert [simulator.capacity for simulator in DiscreteQCD(lambda_qcd=0.05, n_f=5).rounds()] == [16, 32, 47]
     for first, second in ((small, middle), (middle, full)):
         fits = ~np.asarray(first.overflow)
         assert fits.sum() > 100
