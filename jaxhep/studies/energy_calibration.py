@@ -2,7 +2,8 @@ r"""Energy of a particle from its layer energies by maximum likelihood, with a c
 
 \(\hat E=\arg\max_E\,p(x\mid E)\) does not depend on the spectrum of the training sample, as a regression does
 (arXiv:2404.18992). The maximum is found by Newton's method on \(\ln p\), and the interval where \(-2\Delta\ln L=1\).
-`python -m jaxhep.studies.energy_calibration` runs the study on a calorimeter whose likelihood is known.
+`python -m jaxhep.studies.energy_calibration calorimeter` runs the study on photons in a sampling calorimeter of
+`jaxhep.detector`; without the word on a calorimeter whose likelihood is known.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from ..densities.bijections import Chain, fit_conditional_affine
 from ..densities.flows import Flow, autoregressive_flow
 from ..densities.preprocessing import fit_preprocessing, positive, preprocess
 from ..training import Dataset, TrainingSettings, density_loss, fit
+from .calorimeter_response import CalorimeterResponse
 
 LogLikelihood = Callable[[Array, Array], Array]
 """(x, E) → ln p(x | E) of one event, E in GeV."""
@@ -255,8 +257,8 @@ def mode_of(values: Any, *, window: float = 1.3, num_bins: int = 24) -> tuple[fl
 class CalibrationPoint:
     """Ê/E of one likelihood at one energy.
 
-    **Fields**: `likelihood`; `energy` in GeV; `mode`, `mode_error`; `shift`, mean of Ê/Ê_exact − 1 over the same events
-    with `shift_error` (NaN without exact likelihood); `width`, half of the central 68 %; `coverage` of the interval.
+    **Fields**: `likelihood`; `energy` in GeV; `mode`, `mode_error`; `shift`, mean of Ê/Ê_reference − 1 over the same
+    events with `shift_error` (NaN without a reference); `width`, half of the central 68 %; `coverage` of the interval.
     """
 
     likelihood: str
@@ -271,7 +273,7 @@ class CalibrationPoint:
     def __str__(self) -> str:
         """One line."""
         return (
-            f"{self.likelihood:>12} {self.energy:5.0f} GeV  mode {self.mode:.4f} ± {self.mode_error:.4f}  to exact "
+            f"{self.likelihood:>12} {self.energy:5.0f} GeV  mode {self.mode:.4f} ± {self.mode_error:.4f}  to reference "
             f"{100 * self.shift:+.3f} ± {100 * self.shift_error:.3f} %  width {self.width:.4f}  "
             f"coverage {self.coverage:.3f}"
         )
@@ -284,13 +286,14 @@ def calibration_points(
     num_events: int,
     low: float,
     high: float,
-    exact: str | None = None,
+    reference: str | None = None,
     seed: int = 100,
 ) -> list[CalibrationPoint]:
     """Every likelihood on the same events at each energy.
 
     **Arguments**: `likelihoods` by name; `draw(energies, seed)` makes events; `energies` in GeV; `num_events` at each;
-    `low`, `high`, the range of the maximisation; `exact`, name of the true likelihood, or None; `seed`.
+    `low`, `high`, the range of the maximisation; `reference`, name of the likelihood that
+    the others are compared to, or None; `seed`.
     """
     points = []
     for i, energy in enumerate(energies):
@@ -298,7 +301,9 @@ def calibration_points(
         found = {name: estimate_energies(one, x, low, high) for name, one in likelihoods.items()}
         for name, estimate in found.items():
             ratio = np.asarray(estimate.energy, float) / energy
-            shift = np.full(2, math.nan) if exact is None else ratio * energy / np.asarray(found[exact].energy) - 1
+            shift = np.full(2, math.nan)
+            if reference is not None:
+                shift = ratio * energy / np.asarray(found[reference].energy) - 1
             quantiles = np.quantile(ratio, [0.1587, 0.8413])
             covered = (estimate.low <= energy) & (estimate.high >= energy)
             points.append(
@@ -312,23 +317,32 @@ def calibration_points(
 
 
 def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = print) -> None:
-    """Trains on both priors and compares with the exact likelihood."""
+    """Trains on both priors and compares with the exact likelihood, or with each other."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("response", nargs="?", choices=("gamma", "calorimeter"), default="gamma")
     parser.add_argument("--train", type=int, default=100_000, help="training events of each prior")
     parser.add_argument("--events", type=int, default=20_000, help="events at each energy")
     parser.add_argument("--epochs", type=int, default=SETTINGS.epochs)
     parser.add_argument("--low", type=float, default=5.0, help="lowest training energy in GeV")
     parser.add_argument("--high", type=float, default=120.0, help="highest training energy in GeV")
     options = parser.parse_args(arguments)
-    response = GammaResponse()
+    response: Any = CalorimeterResponse() if options.response == "calorimeter" else GammaResponse()
     settings = dataclasses.replace(SETTINGS, epochs=options.epochs)
-    likelihoods: dict[str, LogLikelihood] = {"exact": response.log_likelihood}
+    likelihoods: dict[str, LogLikelihood] = {}
+    if options.response == "gamma":
+        likelihoods["exact"] = response.log_likelihood
     for i, prior in enumerate(PRIORS):
         energies = prior_energies(prior, options.train, options.low, options.high, seed=i)
         trained = train_response(response.draw(energies, 10 + i), energies, key=jax.random.key(i), settings=settings)
         likelihoods[prior] = log_likelihood_of(trained)
     points = calibration_points(
-        likelihoods, response.draw, (10, 30, 50, 70, 90), options.events, options.low, options.high, exact="exact"
+        likelihoods,
+        response.draw,
+        (10, 30, 50, 70, 90),
+        options.events,
+        options.low,
+        options.high,
+        reference=next(iter(likelihoods)),
     )
     for point in points:
         show(str(point))

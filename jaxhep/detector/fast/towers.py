@@ -203,7 +203,7 @@ def _first_of_each(cell: Int[Array, "particle 4"]) -> Int[Array, "particle 4"]:
     long = jnp.concatenate([jnp.full((slots.shape[0], reach), -2, slots.dtype), slots], axis=1)
     number = jnp.arange(count, dtype=slots.dtype)
 
-    def compare(turn: Array, first: Array) -> Array:
+    def compare(turn: Array | int, first: Array) -> Array:
         for n in range(1, block + 1):
             shift = block * turn + n
             before = jax.lax.dynamic_slice_in_dim(long, reach - shift, count, axis=1)
