@@ -13,7 +13,7 @@ MOST_LINES = 500
 
 # The table of the design. A new folder is entered here, in the commit that brings it.
 FLOORS = {
-    1: ("units", "_types", "lorentz", "noise", "_positive_definite"),
+    1: ("units", "_types", "_fence", "lorentz", "noise", "_positive_definite"),
     2: ("event", "simulator", "expectation", "parallel"),
     3: ("shower", "hadronization", "matrix_elements", "detector", "observables", "networks", "training"),
     4: ("metrics", "densities", "symmetry", "reconstruction"),

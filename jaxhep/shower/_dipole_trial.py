@@ -12,11 +12,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from .._fence import fence, hidden_one
 from .._types import Array, Bool, Int, Scalar
 from ..units import C_A, C_F
 from ._colour_chain import Spinor, chosen, chosen_spinor, insert, new_flavours, pair_mass2, split
 from ._dipole_scale import LOG_4, Bound, Span, descend, make_span
-from ._fence import fence, hidden_one
 from ._kernels import FLAVOUR_RATE, Splitting, draw
 
 GLUON = 21

@@ -123,7 +123,7 @@ def test_cells_of_a_tilted_shower_against_quadrature():
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda x: jnp.asarray(x, float), radial)
         axis = Axis(jnp.asarray(centre), jnp.asarray(slope))
-        got = np.asarray(grid.fractions(wide, jnp.asarray(3.0), axis, 1)[0])
+        got = np.asarray(grid.fractions(wide, jnp.asarray(3.0), axis, 1, jnp.ones(()))[0])
     c, t, p = (float(x[0]) for x in (radial.core, radial.tail, radial.probability))
 
     def density(x, y):

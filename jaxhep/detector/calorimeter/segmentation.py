@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array, Float
+from ..._fence import fence
+from ..._types import Array, Float, Scalar
 from ._checks import concrete, one_of, positive, real, whole
 from .radial import RadialProfile
 
@@ -46,12 +47,12 @@ class AbstractSegmentation(eqx.Module):
 
     @abc.abstractmethod
     def fractions(
-        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int
+        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int, one: Scalar
     ) -> Float[Array, "slice a_or_1 b"]:
         """The part of each slice's energy that falls into each cell: the exact integral of the radial profile.
 
-        **Arguments**: `scale` is R_M in cm; there are `substeps` slices a layer. An axis of length 1 stands for equal
-        parts in all cells along it.
+        **Arguments**: `scale` is R_M in cm; there are `substeps` slices a layer; `one` is `hidden_one` of some variate.
+        An axis of length 1 stands for equal parts in all cells along it.
         """
 
     @abc.abstractmethod
@@ -120,12 +121,13 @@ class Rings(AbstractSegmentation):
         return radius * jnp.cos(azimuth), radius * jnp.sin(azimuth)
 
     def fractions(
-        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int
+        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int, one: Scalar
     ) -> Float[Array, "slice a_or_1 b"]:
         """See `AbstractSegmentation.fractions`; azimuth is uniform, so its axis has length 1."""
         edges = self.edges[None] if self.edges.ndim == 1 else jnp.repeat(self.edges, substeps, axis=0)
         wide = RadialProfile(radial.core[:, None], radial.tail[:, None], radial.probability[:, None])
         inside = wide.contained(jnp.broadcast_to(edges / scale, (radial.core.shape[0], edges.shape[1])))
+        inside = fence(inside, one)
         return jnp.maximum(jnp.diff(inside, axis=-1), 0)[:, None, :] / self.num_phi
 
     def deposit(
@@ -220,7 +222,7 @@ class Grid(AbstractSegmentation):
         return jnp.broadcast_to(x[:, :, None], shape), jnp.broadcast_to(y[:, None, :], shape)
 
     def fractions(
-        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int
+        self, radial: RadialProfile, scale: Float[Array, ""], axis: Axis, substeps: int, one: Scalar
     ) -> Float[Array, "slice a_or_1 b"]:
         r"""See `AbstractSegmentation.fractions`.
 
@@ -232,7 +234,7 @@ class Grid(AbstractSegmentation):
         y = (jnp.arange(self.num_y + 1) - self.num_y / 2) * size[:, 1:] - axis.centre[:, 1:]
         total = jnp.zeros((), x.dtype)
         for radius, part in ((radial.core, radial.probability), (radial.tail, 1 - radial.probability)):
-            corners = _corner(x, y, radius * scale, axis.slope)
+            corners = fence(_corner(x, y, radius * scale, axis.slope), one)
             # Far from the axis rounding could leave a little less than nothing.
             total = total + part[:, None, None] * jnp.maximum(jnp.diff(jnp.diff(corners, axis=1), axis=2), 0)
         return total

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ..._fence import fence, hidden_one
 from ..._types import Array, Bool, Float, Int, Key, Noise, Scalar
 from ...event import Event
 from ...noise import stream, uniforms
@@ -342,7 +343,9 @@ def _shower(detector: Calorimeter, particle: _Showering, noise: dict[str, Array]
     path = jnp.sqrt(1 + jnp.sum(particle.slope**2))
     edges = _slices(layers.depth_edges, substeps) * path - start
     there = jnp.where(particle.active, energy, 0)
-    inside = profile.contained(edges)
+    # Stored: each consumer, each cell even, would compute them again.
+    one = hidden_one(noise["conversion"])
+    inside = fence(profile.contained(edges), one)
     true = there * jnp.maximum(jnp.diff(inside), 0)
     behind = there * (1 - inside[-1])
 
@@ -359,17 +362,18 @@ def _shower(detector: Calorimeter, particle: _Showering, noise: dict[str, Array]
         return own | {"cells": _by_layer(visible, substeps)[:, None, None], "crowded": crowded}
 
     middle = 0.5 * (edges[1:] + edges[:-1])
-    radial = radial_profile(medium, energy, profile.relative_depth(middle))
+    radial = fence(radial_profile(medium, energy, profile.relative_depth(middle)), one)
     scale = medium.moliere_radius
     places = _slices(layers.edges, substeps)
     height = 0.5 * (places[1:] + places[:-1])
     axis = Axis(particle.impact + height[:, None] * particle.slope, particle.slope)
-    parts = detector.segmentation.fractions(radial, scale, axis, substeps)
+    visible = fence(visible, one)
+    parts = fence(detector.segmentation.fractions(radial, scale, axis, substeps, one), one)
     shape_of_layer = detector.segmentation.shape
     copies = (shape_of_layer[0] * shape_of_layer[1]) // (parts.shape[1] * parts.shape[2])
     held = jnp.clip(jnp.sum(parts, axis=(1, 2)) * copies, 0, 1)
     if detector.transverse == "expected":
-        cells = _by_layer(visible[:, None, None] * parts, substeps)
+        cells = fence(_by_layer(visible[:, None, None] * parts, substeps), one)
         cells = jnp.broadcast_to(cells, detector.cell_shape)
     else:
         number = _spot_numbers(detector, profile, edges, energy)

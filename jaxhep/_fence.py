@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._types import Array, Scalar
+from ._types import Array, Scalar
 
 Tree = TypeVar("Tree")
 
@@ -24,10 +25,12 @@ def fence(tree: Tree, one: Scalar) -> Tree:
     """The same values, stored; Booleans by way of a number."""
 
     def keep(x: Array) -> Array:
+        # Of the shape of x: the division by one number for all elements would become a multiplication.
+        divisor = jnp.maximum(one, np.linspace(0, 1, x.size, dtype=one.dtype).reshape(x.shape)) if x.shape else one
         if x.dtype == jnp.bool_:
-            return jnp.where(x, one, 0) / one > 0.5
+            return jnp.where(x, divisor, 0) / divisor > 0.5
         if jnp.issubdtype(x.dtype, jnp.integer):
-            return (x.astype(one.dtype) / one).astype(x.dtype)
-        return x / one
+            return (x.astype(one.dtype) / divisor).astype(x.dtype)
+        return x / divisor
 
     return jax.tree.map(keep, tree)
