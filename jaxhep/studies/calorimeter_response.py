@@ -15,15 +15,15 @@ from ..detector.calorimeter import Calorimeter, Layers
 
 def _detector() -> Calorimeter:
     layers = Layers("LAr", jnp.full(24, 0.4), "Pb", jnp.full(24, 0.6))
-    return Calorimeter(layers, sampling_term=0.1, energy=50.0, pdg_id=22)
+    return Calorimeter(layers, sampling_term=0.1, energy=50.0, pdg_id=11)
 
 
 @dataclasses.dataclass(frozen=True)
 class CalorimeterResponse:
-    """Photons in `jaxhep.detector.calorimeter`, read out in longitudinal segments.
+    """Electrons in `jaxhep.detector.calorimeter`, read out in longitudinal segments.
 
-    By default 24 layers of 6 mm lead and 4 mm liquid argon, 27 radiation lengths, in segments of 4, 12 and 8 layers;
-    10 %·√(E/GeV) sampling, fluctuations of the shower's shape, conversion depth and leakage behind.
+    By default 24 layers of 6 mm lead and 4 mm liquid argon, 27 radiation lengths, in segments of 4, 8 and 12 layers;
+    10 %·√(E/GeV) sampling, fluctuations of the shower's shape and leakage behind.
 
     **Fields**: `make`, which makes the detector; `segments`, layers in each.
 
@@ -33,10 +33,10 @@ class CalorimeterResponse:
     """
 
     make: Callable[[], Calorimeter] = _detector
-    segments: tuple[int, ...] = (4, 12, 8)
+    segments: tuple[int, ...] = (4, 8, 12)
 
     def draw(self, energies: Any, seed: int, chunk: int = 4096) -> Float[np.ndarray, "event segment"]:
-        """Segment energies in GeV of one photon for each of the energies; event i has the key `fold_in(k, i)`."""
+        """Segment energies in GeV of one electron for each of the energies; event i has the key `fold_in(k, i)`."""
         detector = self.make()
         key = jax.random.key(seed)
         starts = np.cumsum((0, *self.segments[:-1]))

@@ -5,21 +5,27 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from ..._types import Array, Float, Scalar
+from ..._fence import fence, hidden_one
+from ..._types import Array, Bool, Float, Scalar
 
 
-def _cells(raw: Float[Array, " bin"], low: float, high: float, least: float) -> tuple[Array, Array]:
-    """Sizes of the bins, a softmax with the floor `least`, and the inner edges between them."""
-    bins = raw.shape[0]
-    sizes = (high - low) * (least + (1 - bins * least) * jax.nn.softmax(raw))
+def _sizes(raw: Float[Array, " bin"], low: float, high: float, least: float) -> Float[Array, " bin"]:
+    """Sizes of the bins, a softmax with the floor `least`."""
+    return (high - low) * (least + (1 - raw.shape[0] * least) * jax.nn.softmax(raw))
+
+
+def _behind(at: Scalar, sizes: Float[Array, " bin"], low: float) -> Bool[Array, " edge"]:
+    """Whether a point lies behind each inner edge; not differentiated."""
+    at, sizes = lax.stop_gradient((at, sizes))
     # A product with a triangle of ones: `cumsum` becomes a window reduction on the CPU, which is slower.
-    triangle = np.tri(bins - 1, bins, dtype=bool)
-    return sizes, low + jnp.sum(jnp.where(triangle, sizes, 0.0), axis=1)
+    triangle = np.tri(sizes.shape[0] - 1, sizes.shape[0], dtype=bool)
+    return at >= low + jnp.sum(jnp.where(triangle, sizes, 0.0), axis=1)
 
 
 def _pick(here: Array, values: Array) -> Array:
-    """The entry of `values` where the one-hot mask `here` is set; its gradient is no scatter."""
+    """The sum of `values` where the mask `here` is set; its gradient is no scatter."""
     return jnp.sum(jnp.where(here, values, 0.0))
 
 
@@ -31,21 +37,23 @@ class _Cell:
         least: float,
     ):  # fmt: skip
         bins = (raw.shape[0] - (1 if free_ends else -1)) // 3
-        widths, x_edges = _cells(raw[:bins], low, high, least)
-        heights, y_edges = _cells(raw[bins : 2 * bins], low, high, least)
+        widths, heights = (_sizes(part, low, high, least) for part in (raw[:bins], raw[bins : 2 * bins]))
         slopes = raw[2 * bins :]
         ends = jnp.zeros(1, raw.dtype)
         slopes = slopes if free_ends else jnp.concatenate([ends, slopes, ends])
-        reached = at >= (y_edges if invert else x_edges)
+        reached = _behind(at, heights if invert else widths, low)
         yes, no = jnp.ones(1, bool), jnp.zeros(1, bool)
-        here = jnp.concatenate([yes, reached]) & ~jnp.concatenate([reached, no])
-        edge = jnp.full(1, low, raw.dtype)
-        self.x, self.y = (_pick(here, jnp.concatenate([edge, edges])) for edges in (x_edges, y_edges))
-        self.w, self.h = _pick(here, widths), _pick(here, heights)
+        before = jnp.concatenate([reached, no])
+        here = jnp.concatenate([yes, reached]) & ~before
+        # Stored, and so the gradients with respect to them, which each parameter would compute again for itself.
+        one = hidden_one(lax.stop_gradient(at - low) / (2 * (high - low)))
+        # The edge as the sum of the bins before it: of its derivative each bin has one term.
+        self.x, self.y = (low + fence(_pick(before, sizes), one) for sizes in (widths, heights))
+        self.w, self.h = (fence(_pick(here, sizes), one) for sizes in (widths, heights))
         # softplus(raw + o) + floor, with the offset o for which raw = 0 is the derivative 1.
         offset = math.log(math.expm1(1 - least))
         self.d, self.d_next = (
-            least + jax.nn.softplus(_pick(here, part) + offset) for part in (slopes[:-1], slopes[1:])
+            least + jax.nn.softplus(fence(_pick(here, part), one) + offset) for part in (slopes[:-1], slopes[1:])
         )
         self.s = self.h / self.w
         self.d_low = least + jax.nn.softplus(slopes[0] + offset)
