@@ -14,6 +14,7 @@ from ..detector.calorimeter import Calorimeter, Layers
 
 
 def _detector() -> Calorimeter:
+    """The default calorimeter."""
     layers = Layers("LAr", jnp.full(24, 0.4), "Pb", jnp.full(24, 0.6))
     return Calorimeter(layers, sampling_term=0.1, energy=50.0, pdg_id=11)
 

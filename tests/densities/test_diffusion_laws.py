@@ -165,7 +165,7 @@ def exact(name):
         return Diffusion(ExactField(PATHS[name](), mean, width), dim=1, path=PATHS[name]()), mean, width
     if name == "bridge":  # independent ends, as its own loss draws them
         return SchroedingerBridge(ExactBridge(mean, width, 0.0, 0.4), dim=1, diffusion=0.4), mean, width
-    student = MeanFlow(ExactMeanFlow(mean, width), dim=1, share=0.7)
+    student = MeanFlow(ExactMeanFlow(mean, width), dim=1, share=0.7, power=0.0)
     if name == "mean_flow":
         return student, mean, width
     return Distillation(student, Diffusion(ExactField(FlowMatching(), mean, width), dim=1)), mean, width

@@ -32,7 +32,8 @@ class MeanFlow(AbstractDensity):
     - `dim`, `condition_dim`: sizes of x, which should be standardised, and of c.
     - `num_steps`: of a sample; equal steps, one evaluation each.
     - `share`: part of the loss's events with r < t; the paper has 1/4.
-    - `power`: p of the adaptive weight \((|\Delta|^2+10^{-3})^{-p}\), held fixed; 0 for a plain square.
+    - `power`: p of the adaptive weight \((|\Delta|^2+10^{-3})^{-p}\), held fixed; 1 as in the paper. With 0, a plain
+      square, a network with a fine embedding of time can run away: the target holds its ∂u/∂t.
 
     **Raises** `ValueError` for a size out of range.
 
@@ -60,7 +61,7 @@ class MeanFlow(AbstractDensity):
         condition_dim: int = 0,
         num_steps: int = 1,
         share: float | Array = 0.25,
-        power: float | Array = 0.0,
+        power: float | Array = 1.0,
     ):
         check_sizes(dim, condition_dim)
         check_steps(num_steps, 1)
