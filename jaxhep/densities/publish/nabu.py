@@ -31,8 +31,8 @@ class NabuFlow(AbstractTractableDensity):
     dim); `loc`, `scale` of the base. None is trained: the masks are no longer known.
     """
 
-    weights: tuple[Float[Array, "layer out in"], ...] = eqx.field(metadata={"trainable": False})
-    biases: tuple[Float[Array, "layer out"], ...] = eqx.field(metadata={"trainable": False})
+    weights: tuple[Float[Array, "layer _ _"], ...] = eqx.field(metadata={"trainable": False})
+    biases: tuple[Float[Array, "layer _"], ...] = eqx.field(metadata={"trainable": False})
     order: Int[Array, "layer dim"]
     loc: Float[Array, " dim"] = eqx.field(metadata={"trainable": False})
     scale: Float[Array, " dim"] = eqx.field(metadata={"trainable": False})
