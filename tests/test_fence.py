@@ -32,5 +32,6 @@ def test_the_compiler_keeps_the_division():
     text = (
         jax.jit(lambda x, u: fence(x, hidden_one(u)) * 2).lower(jnp.ones((5, 7)), jnp.float32(0.5)).compile().as_text()
     )
+    assert text is not None
     divisions = [line for line in text.splitlines() if " divide(" in line]
     assert any("f32[5,7]" in line.split(" divide(")[0] for line in divisions)
