@@ -106,7 +106,7 @@ def moved_spectra(
     pieces = [(factor, first) for factor in factors for first in starts]
     found = [run(pieces[0]), *in_threads(run, pieces[1:])]
     for factor in factors:
-        events, tangents = _joined([found.pop(0) for _ in starts])
+        events, tangents = jax.tree.map(lambda *parts: jnp.concatenate(parts), *(found.pop(0) for _ in starts))
         overflow = max(overflow, int(jnp.sum(events["overflow"])))
         weight, weight_tangent = events["weight"], tangents["weight"]
         for name in observables:
@@ -130,11 +130,6 @@ def moved_spectra(
         batches,
         overflow,
     )
-
-
-def _joined(pieces: list[Any]) -> Any:
-    """Pieces of one sample behind each other."""
-    return pieces[0] if len(pieces) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
 
 
 def _parts(num_events: int) -> list[slice]:

@@ -22,12 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._fence import hidden_one
 from .._types import Array, Bool, Float, Int, Scalar
 from ..event import Emissions
 from ._antenna import ariadne_coefficients, invariant_fractions
 from ._grove import Geometry, Grove
 
-_UNROLL = 4
+UNROLLED_CAPACITY = 4
+"""Up to so many gluons everything is written out, slot by slot and gluon by gluon: the round of most events."""
 _SEPARATE_ROWS = 8
 """Capacity beyond which the particles are one array: few events have so many, and the program becomes short."""
 SOFTENING = 0.05
@@ -127,7 +129,7 @@ def branch(
         place = jnp.asarray((-1, last)[i] if i < 2 else last + 1, start.dtype)
         each.append(Row(spinor, place, zero, zero))
     rows: Rows = each if capacity <= _SEPARATE_ROWS else _stacked(each)
-    one = jnp.maximum(grove.azimuth[0], 1)
+    one = hidden_one(grove.azimuth[0])
     keys = jax.tree.map(lambda key: key / one, order_keys(grove, rank))
 
     def step(carry: tuple[Rows, Keys], i: int | Array) -> tuple[tuple[Rows, Keys], Any]:
@@ -136,7 +138,7 @@ def branch(
         rows, record = insert(rows, gluon, geometry, grove.log_scale, last, i, one)
         return (rows, keys), (gluon, record)
 
-    if capacity <= _UNROLL:
+    if capacity <= UNROLLED_CAPACITY:
         carry, steps = (rows, keys), []
         for i in range(capacity):
             carry, out = step(carry, i)

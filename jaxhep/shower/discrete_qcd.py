@@ -14,7 +14,7 @@ from ..event import Event
 from ..noise import uniforms
 from ..simulator import AbstractSimulator
 from ._antenna import momentum_spinors, spinor_momenta
-from ._branching import branch
+from ._branching import UNROLLED_CAPACITY, branch
 from ._grove import Geometry, draw_grove
 from ._layout import Layout, make_layout
 
@@ -25,7 +25,6 @@ _MARGIN = 1.25
 _ROUNDS = (4, 8, 16, 32, 64)
 _SAVING = 1.3
 """A round that is not smaller than the full one by this factor is not worth its program."""
-_UNROLLED_CAPACITY = 4
 # Measured, 131072 events each, Λ from 0.02 to 0.2 GeV with n_f = 0 and 5: at most 2e-5 of the events have more gluons.
 _CAPACITY_OVER_MEAN = 2.2
 
@@ -237,7 +236,7 @@ class DiscreteQCD(AbstractSimulator):
             mask = jnp.arange(self.capacity + 2) < 2
             return Event(momenta, mask, jnp.pad(pdg_id, (0, self.capacity)), weight, overflow)
         grove = draw_grove(
-            self.layout, self.geometry, noise, log_scale, reference_scale, unrolled=self.capacity <= _UNROLLED_CAPACITY
+            self.layout, self.geometry, noise, log_scale, reference_scale, unrolled=self.capacity <= UNROLLED_CAPACITY
         )
         spinors, emitted, emissions, first = branch(grove, self.geometry, self.layout.rank, start, self.capacity)
         overflow = overflow | (grove.num_gluons > self.capacity)

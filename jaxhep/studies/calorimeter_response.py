@@ -23,7 +23,7 @@ def _detector() -> Calorimeter:
 class CalorimeterResponse:
     """Electrons in `jaxhep.detector.calorimeter`, read out in longitudinal segments.
 
-    By default 24 layers of 6 mm lead and 4 mm liquid argon, 27 radiation lengths, in segments of 4, 8 and 12 layers;
+    By default 24 layers of 6 mm lead and 4 mm liquid argon, 26 radiation lengths, in segments of 4, 8 and 12 layers;
     10 %·√(E/GeV) sampling, fluctuations of the shower's shape and leakage behind.
 
     **Fields**: `make`, which makes the detector; `segments`, layers in each.

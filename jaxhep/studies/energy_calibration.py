@@ -2,7 +2,7 @@ r"""Energy of a particle from its layer energies by maximum likelihood, with a c
 
 \(\hat E=\arg\max_E\,p(x\mid E)\) does not depend on the spectrum of the training sample, as a regression does
 (arXiv:2404.18992). The maximum is found by Newton's method on \(\ln p\), and the interval where \(-2\Delta\ln L=1\).
-`python -m jaxhep.studies.energy_calibration calorimeter` runs the study on photons in a sampling calorimeter of
+`python -m jaxhep.studies.energy_calibration calorimeter` runs the study on electrons in a sampling calorimeter of
 `jaxhep.detector`; without the word on a calorimeter whose likelihood is known.
 """
 

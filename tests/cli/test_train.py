@@ -69,23 +69,28 @@ def run(folder):
 
 
 @pytest.mark.parametrize(
-    ("family", "options"),
+    ("family", "options", "epochs", "rate", "within"),
     [
-        ("vp", {"width": 16, "depth": 1}),
-        ("vae", {"width": 16, "depth": 1, "latent_dim": 1}),
-        ("gan", {"width": 16, "depth": 1, "latent_dim": 2, "penalty": 0.5}),
+        ("vp", {"width": 16, "depth": 1}, 12, 1e-2, 0.12),
+        ("vae", {"width": 16, "depth": 1, "latent_dim": 1}, 12, 1e-2, 0.12),
+        # A game goes round its solution: three trainings of this length, with other seeds, ended up to 0.23 off.
+        ("gan", {"width": 16, "depth": 1, "latent_dim": 2, "penalty": 0.5}, 40, 5e-3, 0.3),
     ],
 )
-def test_families_without_a_likelihood(folder, tmp_path, family, options):
-    """They train on weighted, conditional events, are published, and draw events near the data."""
-    training = {"epochs": 6, "batch_size": 250, "learning_rate": 2e-3, "ema": None}
+def test_families_without_a_likelihood(folder, tmp_path, family, options, epochs, rate, within):
+    """They learn weighted, conditional events, are published, and draw events that follow the condition."""
+    training = {"epochs": epochs, "batch_size": 250, "learning_rate": rate, "ema": None}
     write(folder / f"{family}.yaml", config(density={"family": family, "options": options}, training=training))
     text = jaxhep("train", folder / f"{family}.yaml", "-o", tmp_path / family)
     assert "W1 of pt" in text
-    jaxhep("sample", tmp_path / family, "-n", 2000, "--condition", "energy=15", "-o", tmp_path / "draws.npz")
-    with np.load(tmp_path / "draws.npz") as draws:
-        assert 8 < np.median(draws["pt"]) < 25
-        assert abs(np.median(draws["eta"])) < 1
+    # The median of pt is the energy. Untrained, the three put it 37, 21 and 39 % above the lower one, and the width of
+    # eta, which is 1, at 12, 1.1 and 0.12.
+    for energy in (11, 19):
+        out = tmp_path / f"{energy}.npz"
+        jaxhep("sample", tmp_path / family, "-n", 2000, "--condition", f"energy={energy}", "-o", out)
+        with np.load(out) as draws:
+            assert abs(np.median(draws["pt"]) / energy - 1) < within
+            assert 0.3 < np.std(draws["eta"]) < 2
     history = json.loads((tmp_path / family / "training.json").read_text())["history"]
     assert all((entry["validation"] is None) == (family == "gan") for entry in history)
 

@@ -31,7 +31,7 @@ def test_levels_and_single_slots_are_the_same_shower(mode, monkeypatch):
     with jax.enable_x64(True):
         noise = jax.random.uniform(jax.random.key(3), (400, shower.layout.num_slots, 3), jnp.float64)
         levels = events(shower, 1.07, noise)
-        monkeypatch.setattr(discrete_qcd, "_UNROLLED_CAPACITY", shower.capacity)
+        monkeypatch.setattr(discrete_qcd, "UNROLLED_CAPACITY", shower.capacity)
         slots = events(shower, 1.07, noise)
         monkeypatch.setattr(_branching, "_SEPARATE_ROWS", shower.capacity)
         single = events(shower, 1.07, noise)

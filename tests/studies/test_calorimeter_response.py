@@ -5,7 +5,7 @@ import numpy as np
 from jaxhep.studies.calorimeter_response import CalorimeterResponse
 
 
-def test_segments_of_photons():
+def test_segments_of_electrons():
     response = CalorimeterResponse()
     energies = np.repeat([20.0, 80.0], 300)
     x = response.draw(energies, seed=3, chunk=256)
@@ -14,7 +14,7 @@ def test_segments_of_photons():
     # An event depends on its own number, energy and seed only.
     np.testing.assert_allclose(response.draw(energies[:10], seed=3, chunk=4), x[:10], rtol=1e-6)
     assert not np.allclose(response.draw(energies[:10], seed=4), x[:10])
-    # Calibrated to the energy of an electron, the sum is that of the photon up to what leaks out behind.
+    # The sum is the electron's energy up to what leaks out behind.
     ratio = x.sum(1) / energies
     low, high = ratio[:300], ratio[300:]
     assert abs(low.mean() - 1) < 0.02
