@@ -24,7 +24,9 @@ import numpy as np
 
 from .._types import Key
 from ..densities import AbstractTractableDensity
+from ..densities._arguments import check_sizes
 from ..densities.flows import autoregressive_flow
+from ..densities.mixture import Mixture
 from ..densities.preprocessing import fit_preprocessing, preprocess
 from ..training import Dataset, TrainingSettings, density_loss, fit
 
@@ -115,51 +117,72 @@ def log_probs(density: AbstractTractableDensity, x: np.ndarray, chunk: int = 409
 
 @dataclasses.dataclass(frozen=True)
 class ValueLoss:
-    r"""\(\sqrt{1+\Delta^2}-1\) with \(\Delta=\ln q(x)-\ln p(x)\), the exact ln p in the column "log_p".
+    r"""\(\sqrt{1+\Delta^2}-1-a\Delta\) with \(\Delta=\ln q(x)-\ln p(x)\), the exact ln p in the column "log_p".
 
-    Near Δ = 0 its mean over p is the Kullback–Leibler divergence to second order; large Δ count linearly.
+    Near Δ = 0 the mean over p of the first two terms is the Kullback–Leibler divergence to second order; large Δ count
+    linearly. They hardly see mass that q puts where no event lies, as that lowers all Δ by a little; the likelihood,
+    the last term, sees it in the first order.
+
+    **Arguments**: `likelihood`, a in [0, 1).
     """
+
+    likelihood: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks a: from 1 on the loss has no lower bound."""
+        if not 0 <= self.likelihood < 1:
+            raise ValueError(f"likelihood is in [0, 1), got {self.likelihood}")
 
     def __call__(self, model: Any, event: Any, key: Key) -> Any:
         """The loss of one event."""
-        return jnp.sqrt(1 + (model.log_prob(event["x"]) - event["log_p"]) ** 2) - 1
+        delta = model.log_prob(event["x"]) - event["log_p"]
+        return jnp.sqrt(1 + delta**2) - 1 - self.likelihood * delta
 
 
 def fit_flow(
     x: np.ndarray, key: Key, settings: TrainingSettings, validation: float | None = 0.1,
-    log_p: np.ndarray | None = None, **flow: Any,
+    log_p: np.ndarray | None = None, likelihood: float = 0.0, **flow: Any,
 ) -> AbstractTractableDensity:  # fmt: skip
     """A standardised autoregressive flow trained on events; the averaged model where the settings ask for one.
 
     **Arguments**: `x`, shape (event, dim); `key`; `settings`; `validation`, the share held out to choose the epoch;
-    `log_p` (event,), exact values to learn from by `ValueLoss`; `flow`, arguments of `autoregressive_flow`.
+    `log_p` (event,), exact values to learn from by `ValueLoss(likelihood)`; `flow`, arguments of `autoregressive_flow`.
     """
     first, second = jax.random.split(key)
     model = preprocess(autoregressive_flow(x.shape[1], key=first, **flow), fit_preprocessing(x))
     columns = {"x": np.asarray(x, np.float32)}
     loss: Any = density_loss()
     if log_p is not None:
-        columns["log_p"], loss = np.asarray(log_p, np.float32), ValueLoss()
+        columns["log_p"], loss = np.asarray(log_p, np.float32), ValueLoss(likelihood)
     result = fit(model, loss, Dataset(columns), key=second, settings=settings, validation=validation)
     chosen: AbstractTractableDensity = result.ema if settings.ema else result.model
     return chosen
 
 
 def count(model: Any) -> int:
-    """Numbers in the trained leaves of a flow."""
+    """Numbers in the trained leaves of the flow of `fit_flow`, or of all flows of a mixture."""
+    if isinstance(model, Mixture):
+        return sum(count(member) for member in model.members)
     return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model.density.bijection, eqx.is_inexact_array)))
 
 
 def score(
     name: str, x: np.ndarray, log_p: np.ndarray, num_train: int, key: Key, settings: TrainingSettings,
-    values: bool = False, **flow: Any,
+    values: bool = False, members: int = 1, **flow: Any,
 ) -> tuple[Score, AbstractTractableDensity]:  # fmt: skip
     """Trains on the first `num_train` events, from their exact ln p if `values`, and compares on the others.
 
+    **Arguments** besides: `members`, flows with keys of their own, whose `Mixture` is compared; `flow`, what `fit_flow`
+    takes.
+
     **Returns** the `Score` and the trained density.
     """
+    check_sizes(members=members)
     start = time.perf_counter()
-    model = fit_flow(x[:num_train], key, settings, log_p=log_p[:num_train] if values else None, **flow)
+    known = log_p[:num_train] if values else None
+    keys = [key] if members == 1 else list(jax.random.split(key, members))
+    flows = [fit_flow(x[:num_train], one, settings, log_p=known, **flow) for one in keys]
+    model: AbstractTractableDensity = flows[0] if members == 1 else Mixture(flows)
     seconds = time.perf_counter() - start
     difference = log_p[num_train:] - log_probs(model, x[num_train:])
     error = float(difference.std(ddof=1) / math.sqrt(len(difference)))
@@ -208,8 +231,12 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
     parser.add_argument("--batch-size", type=int, default=SETTINGS.batch_size)
     parser.add_argument("--learning-rate", type=float, default=SETTINGS.learning_rate)
     parser.add_argument("--values", action="store_true", help="learn from the exact ln p of the training events")
+    parser.add_argument("--likelihood", type=float, help="share of the likelihood in learning from values, below 1")
+    parser.add_argument("--members", type=int, help="flows to train, whose mixture is compared")
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--width", type=int)
+    parser.add_argument("--depth", type=int)
+    parser.add_argument("--activation")
     parser.add_argument("--permutation", choices=("random", "reverse", "lu"))
     parser.add_argument("--transformer")
     parser.add_argument("--validation", type=float)
@@ -222,6 +249,10 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
     )  # fmt: skip
     given = {
         "width": options.width,
+        "depth": options.depth,
+        "activation": options.activation,
+        "likelihood": options.likelihood,
+        "members": options.members,
         "num_layers": options.layers,
         "num_bins": options.bins,
         "permutation": options.permutation,

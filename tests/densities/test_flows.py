@@ -26,6 +26,7 @@ from jaxhep.densities.flows import (
     coupling_flow,
     make_flow,
 )
+from jaxhep.densities.mixture import Mixture
 from jaxhep.densities.preprocessing import Preprocessing, bounded, positive, preprocess
 from jaxhep.networks import Network, make_network
 from tests.densities.test_bijections import cast, randomised
@@ -54,12 +55,17 @@ def transformed():
     return preprocess(inside, events)
 
 
+def mixture():
+    return Mixture([autoregressive_flow(2, 1, **SIZES), coupling_flow(2, 1, **SIZES)], [1.0, 3.0])
+
+
 # Name: (a function that makes it, box for the quadrature, points a side). All are of two columns.
 REGISTRY: dict[str, tuple[Callable[[], Any], Any, int]] = {
     "autoregressive spline": (lambda: autoregressive_flow(2, 1, **SIZES), (-5.5, 5.5), 320),
     "coupling spline with LU": (lambda: coupling_flow(2, 1, permutation="lu", **SIZES), (-8, 8), 400),
     "uniform base": (lambda: autoregressive_flow(2, base="uniform", **SIZES), (0, 1), 320),
     "preprocessed affine": (transformed, ((0, 1), (0, 40)), 400),
+    "mixture": (mixture, (-8, 8), 400),
     "continuous": (lambda: ContinuousFlow(field(), 2, 1, num_steps=6), (-9, 9), 100),
 }
 NAMES = list(REGISTRY)

@@ -10,6 +10,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+from jaxhep.densities.mixture import Mixture
 from jaxhep.studies.cross_validation import cross_validate, paired
 from jaxhep.studies.energy_calibration import (
     GammaResponse,
@@ -18,7 +19,7 @@ from jaxhep.studies.energy_calibration import (
     mode_of,
     prior_energies,
 )
-from jaxhep.studies.known_densities import TARGETS, published, score, target
+from jaxhep.studies.known_densities import TARGETS, ValueLoss, published, score, target
 from jaxhep.training import TrainingSettings
 
 PULL = 5.2
@@ -61,6 +62,24 @@ def test_flow_recovers_a_known_density():
     assert abs(exact.train_nats) < 0.001
     assert exact.loss_nats < 0.003
     assert model.dim == 2
+    # Two flows: better than the same two alone are on average.
+    short = dataclasses.replace(settings, steps=60)
+
+    def trained(key, members):
+        return score(
+            "few", x[:9600], log_p[:9600], 1600, key, short, values=True, members=members, likelihood=0.1,
+            validation=None, **sizes,
+        )  # fmt: skip
+
+    pair, both = trained(jax.random.key(0), 2)
+    alone = [trained(key, 1)[0] for key in jax.random.split(jax.random.key(0), 2)]
+    assert pair.loss_nats < sum(one.loss_nats for one in alone) / 2
+    assert pair.num_parameters == 2 * alone[0].num_parameters
+    assert isinstance(both, Mixture)
+    with pytest.raises(ValueError, match="likelihood is in"):
+        ValueLoss(1.0)
+    with pytest.raises(ValueError, match="members"):
+        trained(jax.random.key(0), 0)
 
 
 def test_cross_validation_scores_each_event_once():
