@@ -183,11 +183,17 @@ def score(
     keys = [key] if members == 1 else list(jax.random.split(key, members))
     flows = [fit_flow(x[:num_train], one, settings, log_p=known, **flow) for one in keys]
     model: AbstractTractableDensity = flows[0] if members == 1 else Mixture(flows)
-    seconds = time.perf_counter() - start
+    return compare(name, model, x, log_p, num_train, time.perf_counter() - start), model
+
+
+def compare(
+    name: str, model: AbstractTractableDensity, x: np.ndarray, log_p: np.ndarray, num_train: int, seconds: float
+) -> Score:
+    """ln p − ln q of a density that has seen the first `num_train` events: its mean over the others, and over these."""
     difference = log_p[num_train:] - log_probs(model, x[num_train:])
     error = float(difference.std(ddof=1) / math.sqrt(len(difference)))
     used = float(np.mean(log_p[:num_train] - log_probs(model, x[:num_train])))
-    return Score(name, float(difference.mean()), error, used, count(model), len(difference), seconds), model
+    return Score(name, float(difference.mean()), error, used, count(model), len(difference), seconds)
 
 
 PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
@@ -197,14 +203,12 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
 """Parameters of the published flow, and ours, by name of the sample (arXiv:2502.09494)."""
 
 
-def published(
-    folder: str | Path, name: str, *, num_held_out: int = 8000, settings: TrainingSettings | None = None, seed: int = 0,
-    **changes: Any,
-) -> Score:  # fmt: skip
-    """One of the two published five-dimensional densities, by its 40 000 draws with exact ln p.
+def read_published(folder: str | Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The draws (event, 5) of a published density and their exact ln p (event,), float64.
 
-    **Arguments**: `folder` with the files `<name>-model-samples-40k.npz`; `name`, "wet" or "atlas"; `num_held_out`;
-    `settings`; `seed`; `changes` to the flow's sizes, and `values` of `score`.
+    **Arguments**: `folder` with the files `<name>-model-samples-40k.npz`; `name`, one of `PUBLISHED`.
+
+    **Raises** `ValueError` for another name, `FileNotFoundError`.
     """
     if name not in PUBLISHED:
         raise ValueError(f"the published densities are {', '.join(PUBLISHED)}, not {name!r}")
@@ -212,7 +216,19 @@ def published(
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist; the folder must hold the nabu reference samples")
     with np.load(file) as data:
-        x, log_p = data["x"].astype(float), data["log_prob"].astype(float)
+        return data["x"].astype(float), data["log_prob"].astype(float)
+
+
+def published(
+    folder: str | Path, name: str, *, num_held_out: int = 8000, settings: TrainingSettings | None = None, seed: int = 0,
+    **changes: Any,
+) -> Score:  # fmt: skip
+    """One of the two published five-dimensional densities, by its 40 000 draws with exact ln p.
+
+    **Arguments**: `folder` and `name` as for `read_published`; `num_held_out`; `settings`; `seed`; `changes` to the
+    flow's sizes, and what else `score` takes.
+    """
+    x, log_p = read_published(folder, name)
     sizes = {**PUBLISHED[name][1], **changes}
     settings = settings or SETTINGS
     return score(name, x, log_p, len(x) - num_held_out, jax.random.key(seed), settings, **sizes)[0]
@@ -275,11 +291,13 @@ __all__ = [
     "TARGETS",
     "Score",
     "ValueLoss",
+    "compare",
     "count",
     "fit_flow",
     "log_probs",
     "main",
     "published",
+    "read_published",
     "score",
     "target",
 ]

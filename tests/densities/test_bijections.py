@@ -26,6 +26,7 @@ from jaxhep.densities.bijections import (
     Repeat,
     Sigmoid,
     Softplus,
+    SoftplusAffineTransformer,
     SplineTransformer,
     Tanh,
     inverse_rational_quadratic,
@@ -80,6 +81,7 @@ REGISTRY = {
     ),
     "conditional affine": lambda: randomised(ConditionalAffine(3, 2)),
     "coupling affine, condition": lambda: coupling(3, 2, 1, AffineTransformer()),
+    "coupling with straight widths": lambda: coupling(3, 0, 1, SoftplusAffineTransformer()),
     "coupling, one column": lambda: coupling(1, 2, 0, AffineTransformer()),
     "autoregressive spline, condition": lambda: made(3, 2, SPLINE),
     "chain and invert": lambda: Chain(Permutation([1, 0]), Invert(made(2, 2, AffineTransformer())), Softplus(2)),
@@ -245,7 +247,12 @@ def test_masks_cut_what_must_not_be_seen():
 
 
 def test_transformers_start_at_the_identity():
-    for transformer in (AffineTransformer(), SPLINE, SplineTransformer(3, 0.0, 1.0, free_ends=True)):
+    for transformer in (
+        AffineTransformer(),
+        SoftplusAffineTransformer(),
+        SPLINE,
+        SplineTransformer(3, 0.0, 1.0, free_ends=True),
+    ):
         assert isinstance(transformer, AbstractTransformer)
         x = jnp.array([0.3, -7.0], jnp.float32)
         y, log = jax.jit(jax.vmap(transformer.forward, (0, None)))(x, jnp.zeros(transformer.num_parameters))

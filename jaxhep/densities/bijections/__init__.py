@@ -14,6 +14,7 @@ from .transformers import (
     AffineSplineTransformer,
     AffineTransformer,
     Elementwise,
+    SoftplusAffineTransformer,
     SplineTransformer,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Repeat",
     "Sigmoid",
     "Softplus",
+    "SoftplusAffineTransformer",
     "SplineTransformer",
     "Tanh",
     "common_condition",

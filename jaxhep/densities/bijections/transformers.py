@@ -1,6 +1,7 @@
 """Monotone maps of one number whose parameters a network gives."""
 
 import abc
+import math
 
 import equinox as eqx
 import jax
@@ -64,6 +65,44 @@ class AffineTransformer(AbstractTransformer):
         """(y − t) e^(−λ) and −λ."""
         log_scale = self._log_scale(raw)
         return (y - raw[0]) * jnp.exp(-log_scale), -log_scale
+
+
+class SoftplusAffineTransformer(AbstractTransformer):
+    r"""\(y=t+sx\) with \(s=s_0+\ln(1+\mathrm e^{\sigma+o})\), the offset o such that σ = 0 is s = 1.
+
+    Behind a network of straight pieces (relu) the width is straight in pieces, too, where `AffineTransformer` makes it
+    exponential. It is the affine map of the flows published with nabu (arXiv:2502.09494, there with s₀ = 0.01).
+
+    **Arguments**: `least` s₀, in (0, 1).
+
+    >>> import jax.numpy as jnp
+    >>> round(float(SoftplusAffineTransformer().forward(jnp.array(2.0), jnp.array([1.0, 0.0]))[0]), 6)
+    3.0
+    """
+
+    least: float = eqx.field(static=True, default=0.01)
+
+    def __check_init__(self) -> None:
+        if not 0 < self.least < 1:
+            raise ValueError(f"least must lie in (0, 1), got {self.least}")
+
+    @property
+    def num_parameters(self) -> int:
+        """2: shift and raw width."""
+        return 2
+
+    def _scale(self, raw: Array) -> Array:
+        return self.least + jax.nn.softplus(raw[1] + math.log(math.expm1(1 - self.least)))
+
+    def forward(self, x: Scalar, raw: Float[Array, " parameter"]) -> tuple[Scalar, Scalar]:
+        """t + s x and ln s."""
+        scale = self._scale(raw)
+        return raw[0] + scale * x, jnp.log(scale)
+
+    def inverse(self, y: Scalar, raw: Float[Array, " parameter"]) -> tuple[Scalar, Scalar]:
+        """(y − t)/s and −ln s."""
+        scale = self._scale(raw)
+        return (y - raw[0]) / scale, -jnp.log(scale)
 
 
 class SplineTransformer(AbstractTransformer):
@@ -176,4 +215,11 @@ class Elementwise(AbstractBijection):
         return x, jnp.sum(logs)
 
 
-__all__ = ["AbstractTransformer", "AffineSplineTransformer", "AffineTransformer", "Elementwise", "SplineTransformer"]
+__all__ = [
+    "AbstractTransformer",
+    "AffineSplineTransformer",
+    "AffineTransformer",
+    "Elementwise",
+    "SoftplusAffineTransformer",
+    "SplineTransformer",
+]
