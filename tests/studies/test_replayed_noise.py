@@ -63,7 +63,7 @@ def test_a_map_is_learned_from_its_noise():
 def test_a_defended_density_is_bounded_far_out():
     x = np.random.default_rng(0).normal(size=(500, 2)) * [1.0, 0.01]
     model = preprocess(autoregressive_flow(2, key=jax.random.key(0), **SMALL), fit_preprocessing(x))
-    safe = defended(model)
+    safe = defended([model], 1e-3)
     far = np.array([1.0, 0.3], np.float32)
     assert float(model.log_prob(jnp.asarray(far))) < -400
     broad = (
