@@ -17,6 +17,7 @@ import numpy as np
 
 from .._types import Key
 from ..densities.flows import autoregressive_flow
+from ..densities.mixture import Mixture
 from ..training import Dataset, TrainingSettings, density_loss, fit
 from .known_densities import log_probs
 
@@ -84,8 +85,8 @@ def bagged_log_prob(
         first, second = jax.random.split(member)
         model = autoregressive_flow(train.shape[1], key=first, **{**FLOW, **flow})
         result = fit(model, density_loss(), data, key=second, settings=settings, validation=0.15)
-        members.append(log_probs(result.model, test, chunk=1024))
-    return np.logaddexp.reduce(members, axis=0) - math.log(num_members)
+        members.append(result.model)
+    return log_probs(Mixture(members), test, chunk=1024)
 
 
 def cross_validate(x: np.ndarray, key: Key, *, num_folds: int = 5, **options: Any) -> np.ndarray:

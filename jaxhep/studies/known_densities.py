@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..densities import AbstractTractableDensity
 from ..densities._arguments import check_sizes
 from ..densities.flows import autoregressive_flow
 from ..densities.mixture import Mixture
-from ..densities.preprocessing import fit_preprocessing, preprocess
+from ..densities.preprocessing import PreprocessedTractableDensity, fit_preprocessing, preprocess
 from ..training import Dataset, TrainingSettings, density_loss, fit
 
 
@@ -140,22 +140,19 @@ class ValueLoss:
 
 
 def fit_flow(
-    x: np.ndarray, key: Key, settings: TrainingSettings, validation: float | None = 0.1,
-    log_p: np.ndarray | None = None, likelihood: float = 0.0, **flow: Any,
-) -> AbstractTractableDensity:  # fmt: skip
+    x: np.ndarray, key: Key, settings: TrainingSettings, validation: float | None = 0.1, loss: Any = None,
+    columns: Mapping[str, np.ndarray] | None = None, **flow: Any,
+) -> PreprocessedTractableDensity:  # fmt: skip
     """A standardised autoregressive flow trained on events; the averaged model where the settings ask for one.
 
     **Arguments**: `x`, shape (event, dim); `key`; `settings`; `validation`, the share held out to choose the epoch;
-    `log_p` (event,), exact values to learn from by `ValueLoss(likelihood)`; `flow`, arguments of `autoregressive_flow`.
+    `loss`, by default −ln q, and the `columns` that it reads besides "x"; `flow`, arguments of `autoregressive_flow`.
     """
     first, second = jax.random.split(key)
     model = preprocess(autoregressive_flow(x.shape[1], key=first, **flow), fit_preprocessing(x))
-    columns = {"x": np.asarray(x, np.float32)}
-    loss: Any = density_loss()
-    if log_p is not None:
-        columns["log_p"], loss = np.asarray(log_p, np.float32), ValueLoss(likelihood)
-    result = fit(model, loss, Dataset(columns), key=second, settings=settings, validation=validation)
-    chosen: AbstractTractableDensity = result.ema if settings.ema else result.model
+    data = Dataset({name: np.asarray(one, np.float32) for name, one in {"x": x, **(columns or {})}.items()})
+    result = fit(model, loss or density_loss(), data, key=second, settings=settings, validation=validation)
+    chosen: PreprocessedTractableDensity = result.ema if settings.ema else result.model
     return chosen
 
 
@@ -168,20 +165,23 @@ def count(model: Any) -> int:
 
 def score(
     name: str, x: np.ndarray, log_p: np.ndarray, num_train: int, key: Key, settings: TrainingSettings,
-    values: bool = False, members: int = 1, **flow: Any,
+    values: bool = False, likelihood: float = 0.0, members: int = 1, **flow: Any,
 ) -> tuple[Score, AbstractTractableDensity]:  # fmt: skip
     """Trains on the first `num_train` events, from their exact ln p if `values`, and compares on the others.
 
-    **Arguments** besides: `members`, flows with keys of their own, whose `Mixture` is compared; `flow`, what `fit_flow`
-    takes.
+    **Arguments** besides: `likelihood` of the `ValueLoss`; `members`, flows with keys of their own, whose `Mixture` is
+    compared; `flow`, what `fit_flow` takes.
 
     **Returns** the `Score` and the trained density.
     """
     check_sizes(members=members)
     start = time.perf_counter()
-    known = log_p[:num_train] if values else None
+    if likelihood and not values:
+        raise ValueError("likelihood is a share in learning from exact values; give values=True (--values), too")
+    if values:
+        flow |= {"loss": ValueLoss(likelihood), "columns": {"log_p": log_p[:num_train]}}
     keys = [key] if members == 1 else list(jax.random.split(key, members))
-    flows = [fit_flow(x[:num_train], one, settings, log_p=known, **flow) for one in keys]
+    flows = [fit_flow(x[:num_train], one, settings, **flow) for one in keys]
     model: AbstractTractableDensity = flows[0] if members == 1 else Mixture(flows)
     return compare(name, model, x, log_p, num_train, time.perf_counter() - start), model
 

@@ -21,11 +21,11 @@ import numpy as np
 from .._types import Key
 from ..densities._arguments import check_sizes
 from ..densities.bijections import Affine, SoftplusAffineTransformer
-from ..densities.flows import Flow, Normal, autoregressive_flow
+from ..densities.flows import Flow, Normal
 from ..densities.mixture import Mixture
-from ..densities.preprocessing import PreprocessedTractableDensity, fit_preprocessing, preprocess
-from ..training import Dataset, TrainingSettings, fit
-from .known_densities import Score, compare, read_published
+from ..densities.preprocessing import PreprocessedTractableDensity, preprocess
+from ..training import TrainingSettings
+from .known_densities import Score, compare, fit_flow, read_published
 
 SHAPE: dict[str, Any] = {
     "num_layers": 2, "width": 62, "depth": 3, "transformer": SoftplusAffineTransformer(), "activation": "relu",
@@ -103,12 +103,8 @@ def learn_map(
             f"each event needs its latent and its ln p, got x of shape {np.shape(x)}, latents of shape "
             f"{np.shape(latents)} and log_p of shape {np.shape(log_p)}"
         )
-    first, second = jax.random.split(key)
-    model = preprocess(autoregressive_flow(x.shape[1], key=first, **{**SHAPE, **flow}), fit_preprocessing(x))
-    columns = {"x": np.asarray(x, np.float32), "z": latents, "log_p": np.asarray(log_p, np.float32)}
-    result = fit(model, MapLoss(), Dataset(columns), key=second, settings=settings)
-    trained: PreprocessedTractableDensity = result.ema if settings.ema else result.model
-    return trained
+    known = {"z": latents, "log_p": log_p}
+    return fit_flow(x, key, settings, validation=None, loss=MapLoss(), columns=known, **{**SHAPE, **flow})
 
 
 def wet(

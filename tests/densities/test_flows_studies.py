@@ -78,6 +78,8 @@ def test_flow_recovers_a_known_density():
     assert isinstance(both, Mixture)
     with pytest.raises(ValueError, match="likelihood is in"):
         ValueLoss(1.0)
+    with pytest.raises(ValueError, match="give values=True"):
+        score("places", *few, validation=None, likelihood=0.1, **sizes)
     with pytest.raises(ValueError, match="members"):
         trained(jax.random.key(0), 0)
 
