@@ -129,9 +129,9 @@ def on_cpu() -> bool:
 
 def chunk_size(num_events: int) -> int:
     """Events a compiled call: the default on a CPU, 2²² on an accelerator, never more than are asked for."""
-    from jaxhep.simulator._generate import DEFAULT_CHUNK
+    from jaxhep.simulator import default_chunk
 
-    return min(num_events, DEFAULT_CHUNK if on_cpu() else 2**22)
+    return min(num_events, default_chunk() if on_cpu() else 2**22)
 
 
 def device_events(options: Options) -> int:

@@ -22,7 +22,7 @@ def moved_events(
     key: Key,
     num_events: int,
     observables: Mapping[str, Callable[[Array, Array], Array]],
-    chunk_size: int = 65_536,
+    chunk_size: int | None = None,
     first_event: int = 0,
     on_chunk: Callable[[int], None] | None = None,
 ) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from .._types import Array, Float, Key, Scalar
 from ..expectation import deposit
 from ..hadronization import ShapeFunction
-from ..simulator import AbstractSimulator, get_parameters, with_parameters
+from ..simulator import AbstractSimulator, default_chunk, get_parameters, with_parameters
 from .hermite import HermiteInterpolation
 from .moved_events import SharedCount, in_threads, moved_events
 from .prediction import Prediction
@@ -57,7 +57,7 @@ def moved_spectra(
     parameter: str = "lambda_qcd",
     factors: Sequence[float] = FACTORS,
     at: Mapping[str, Any] | None = None,
-    chunk_size: int = 65_536,
+    chunk_size: int | None = None,
     on_chunk: Callable[[int], None] | None = None,
 ) -> MovedSpectra:
     r"""Moves one event sample to several values of a parameter and records the spectra and their derivatives.
@@ -101,8 +101,9 @@ def moved_spectra(
 
     # Pieces short enough that threads end together, none below a chunk, which would be compiled for its own size. The
     # first one compiles the program that the others then share.
-    length = _CHUNKS_OF_A_PIECE * chunk_size
-    starts = range(0, max(num_events - chunk_size + 1, 1), length)
+    chunk = default_chunk() if chunk_size is None else chunk_size
+    length = _CHUNKS_OF_A_PIECE * chunk
+    starts = range(0, max(num_events - chunk + 1, 1), length)
     pieces = [(factor, first) for factor in factors for first in starts]
     found = [run(pieces[0]), *in_threads(run, pieces[1:])]
     for factor in factors:

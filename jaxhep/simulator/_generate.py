@@ -1,5 +1,6 @@
 """Many events: chunked, in rounds of growing capacity, sharded, the same whatever the chunk size or device count."""
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,15 +17,10 @@ from ..event import Event
 from ..noise import sobol
 from ..parallel import over_devices
 from ._base import AbstractSimulator, same_structure
+from ._sizes import block_sizes, default_chunk, platform
 
 Observe = Callable[[Any], Any]
 NoiseKind = Literal["random", "sobol"]
-
-_BLOCK = 2048
-"""Events that are simulated together: small enough for the arrays of one step to stay in the cache of a core."""
-_REDO_BLOCK = 256
-"""The same for the few events of a later round, whose last block is mostly padding."""
-DEFAULT_CHUNK = 65_536
 
 
 def generate(
@@ -34,7 +30,7 @@ def generate(
     *,
     observables: Observe | Mapping[str, Callable[[Array, Array], Array]] | None = None,
     reference: AbstractSimulator | None = None,
-    chunk_size: int = DEFAULT_CHUNK,
+    chunk_size: int | None = None,
     noise: NoiseKind = "random",
     first_event: int = 0,
     dtype: Any = None,
@@ -56,7 +52,8 @@ def generate(
       (momenta, mask), which returns a dict with these names and `"weight"` and `"overflow"`. Only the result is kept,
       so that memory stays small.
     - `reference`: see `AbstractSimulator`; moves the events of `reference` to the parameters of `simulator`.
-    - `chunk_size`: events per compiled call; memory grows with it.
+    - `chunk_size`: events per compiled call; memory grows with it. By default 65,536 on a CPU and 262,144 on an
+      accelerator, which more make faster still (2²² where the memory allows it).
     - `noise`: `"random"`, or `"sobol"` for scrambled quasi-random noise (the points of one scramble, in the order of
       the events; num_events should be a power of two). With Sobol, errors come from several keys, not from the sample
       variance.
@@ -105,13 +102,14 @@ def generate_chunks(
     *,
     observables: Observe | Mapping[str, Callable[[Array, Array], Array]] | None = None,
     reference: AbstractSimulator | None = None,
-    chunk_size: int = DEFAULT_CHUNK,
+    chunk_size: int | None = None,
     noise: NoiseKind = "random",
     first_event: int = 0,
     dtype: Any = None,
     devices: list[jax.Device] | None = None,
 ) -> Iterator[Any]:
     """The chunks of `generate`, one after the other, for streaming with bounded memory; arguments as there."""
+    chunk_size = default_chunk(devices) if chunk_size is None else chunk_size
     for name, value, least in (
         ("num_events", num_events, 1),
         ("chunk_size", chunk_size, 1),
@@ -154,6 +152,7 @@ def _chunks(
     dtype: Any,
     devices: list[jax.Device] | None,
 ) -> Iterator[Any]:
+    on_cpu = platform(devices) == "cpu"
     for start in range(first_event, first_event + num_events, size):
         count = min(size, first_event + num_events - start)
         if points is None:
@@ -161,7 +160,7 @@ def _chunks(
         else:
             rows = np.minimum(np.arange(start, start + size), first_event + num_events - 1)
             source = jax.tree.map(lambda leaf, rows=rows: jnp.asarray(leaf[rows]), points)
-        result = _run_chunk(simulator, reference, key, source, observe, points is not None, dtype, devices)
+        result = _run_chunk(simulator, reference, key, source, observe, points is not None, dtype, devices, on_cpu)
         yield result if count == size else jax.tree.map(operator.itemgetter(slice(count)), result)
 
 
@@ -208,11 +207,12 @@ def _run_chunk(
     given: bool,
     dtype: Any,
     devices: list[jax.Device] | None,
+    on_cpu: bool,
 ) -> Any:
     """One chunk; `source` holds event numbers or, if `given`, the noise itself."""
 
     def local(simulator: Any, reference: Any, key: Any, source: Any) -> Any:
-        return _simulate(simulator, reference, key, source, observe, given, dtype)
+        return _simulate(simulator, reference, key, source, observe, given, dtype, on_cpu)
 
     if devices is None:
         return local(simulator, reference, key, source)
@@ -227,12 +227,14 @@ def _simulate(
     observe: Observe | None,
     given: bool,
     dtype: Any,
+    on_cpu: bool,
 ) -> Any:
     """Rounds of growing capacity over blocks of events."""
     sims = simulator.rounds()
     refs = (None,) * len(sims) if reference is None else reference.rounds()
     count = jax.tree.leaves(source)[0].shape[0]
-    block = min(_BLOCK, count)
+    sizes = block_sizes(count, len(sims), on_cpu)
+    block = sizes[0]
     num_blocks = -(-count // block)
 
     def one(sim: Any, ref: Any, item: Any) -> tuple[Any, Array]:
@@ -243,7 +245,6 @@ def _simulate(
     # The batch axis comes last: each step of the event program is then one vector loop over events. Under jit, the
     # trace that gives the shapes of a round is the one that is run.
     programs = [jax.jit(jax.vmap(partial(one, sim, ref), out_axes=-1)) for sim, ref in zip(sims, refs, strict=True)]
-    sizes = [block] + [min(_REDO_BLOCK, block)] * (len(sims) - 1)
 
     def shapes(i: int) -> Any:
         items = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((sizes[i], *leaf.shape[1:]), leaf.dtype), source)
@@ -261,8 +262,8 @@ def _simulate(
         return jax.tree.map(lambda leaf, shape: _pad(leaf, shape.shape), result, full), overflow
 
     padded = jax.tree.map(lambda leaf: _extend(leaf, num_blocks * block), source)
-    blocks = jax.tree.map(lambda leaf: leaf.reshape(num_blocks, block, *leaf.shape[1:]), padded)
-    result, overflow = lax.map(lambda items: run_block(usable[0], items), blocks)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(num_blocks, block, *leaf.shape[1:]), padded)
+    result, overflow = lax.map(lambda items: run_block(usable[0], items), parts)
     # (block number, ..., event in block) → (..., event)
     result = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], -1), result)
     overflow = overflow.reshape(-1) & (jnp.arange(num_blocks * block) < count)
@@ -276,22 +277,32 @@ def _redo(
 ) -> tuple[Any, Array]:
     """Runs the overflowed events again, in blocks, and puts their results in place."""
     total = overflow.shape[0]
-    where = jnp.nonzero(overflow, size=-(-total // block) * block, fill_value=total)[0].astype(jnp.int32)
-    todo = jnp.sum(overflow)
+    starts = np.arange(0, total, block, dtype=np.int32)
+    numbers = jnp.arange(total, dtype=jnp.int32)
+    todo = jnp.sum(overflow, dtype=jnp.int32)
+    # The numbers of the overflowed events, in front; those of the others have no place, each a different one.
+    place = jnp.where(overflow, jnp.cumsum(overflow, dtype=jnp.int32) - 1, block * len(starts) + numbers)
+    where = jnp.full(block * len(starts), total, jnp.int32).at[place].set(numbers, mode="drop", unique_indices=True)
 
-    def body(carry: Any, start: Array) -> tuple[Any, None]:
-        def work(carry: Any) -> Any:
-            result, overflow = carry
-            rows = lax.dynamic_slice(where, (start,), (block,))  # padded with `total`, which `put` drops
-            items = jax.tree.map(lambda leaf: leaf.at[rows].get(mode="clip"), source)
-            new, still = run(items)
-            put = lambda old, values: old.at[..., rows].set(values, mode="drop")  # noqa: E731
-            return jax.tree.map(put, result, new), overflow.at[rows].set(still, mode="drop")
+    def work(carry: Any, start: Array) -> Any:
+        result, overflow = carry
+        rows = lax.dynamic_slice(where, (start,), (block,))  # padded with `total`, which `put` drops
+        items = jax.tree.map(lambda leaf: leaf.at[rows].get(mode="clip"), source)
+        new, still = run(items)
+        put = lambda old, values: old.at[..., rows].set(values, mode="drop")  # noqa: E731
+        return jax.tree.map(put, result, new), overflow.at[rows].set(still, mode="drop")
 
-        return lax.cond(start < todo, work, lambda carry: carry, carry), None
+    def if_needed(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, None]]:
+        def body(carry: Any, start: Array) -> tuple[Any, None]:
+            return lax.cond(jnp.min(start) < todo, step, lambda carry, _: carry, carry, start), None
 
-    (result, overflow), _ = lax.scan(body, (result, overflow), jnp.arange(0, where.shape[0], block, dtype=jnp.int32))
-    return result, overflow
+        return body
+
+    # Groups of blocks: most of them are empty, and each question whether one is costs an accelerator some 20 µs.
+    group = math.isqrt(len(starts) - 1) + 1
+    starts = np.pad(starts, (0, -len(starts) % group), constant_values=total).reshape(-1, group)
+    outer = if_needed(lambda carry, part: lax.scan(if_needed(work), carry, part)[0])
+    return lax.scan(outer, (result, overflow), jnp.asarray(starts))[0]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._types import Array, Key
 from ._base import AbstractSimulator, check_names, get_parameters, with_parameters
-from ._generate import DEFAULT_CHUNK, generate
+from ._generate import generate
 
 
 def generate_variations(
@@ -18,7 +18,7 @@ def generate_variations(
     variations: Mapping[str, Mapping[str, Any]],
     *,
     observables: Mapping[str, Callable[[Array, Array], Array]],
-    chunk_size: int = DEFAULT_CHUNK,
+    chunk_size: int | None = None,
     first_event: int = 0,
     on_chunk: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:

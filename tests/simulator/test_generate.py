@@ -18,6 +18,7 @@ from jaxhep.expectation import mean
 from jaxhep.matrix_elements import ElectroweakQQbar
 from jaxhep.shower import DiscreteQCD
 from jaxhep.simulator import Chain, generate, generate_chunks, move, moved, with_parameters
+from jaxhep.simulator._sizes import block_sizes
 from tests.simulator.toys import Toy, direct, total_energy
 
 KEY = jax.random.key(42)
@@ -58,6 +59,32 @@ def test_more_than_one_block_and_all_rounds():
     assert_same(got, expected)
     assert np.sum(np.asarray(got.mask).sum(axis=1) == 3) > 2048
     assert not np.asarray(got.overflow).any()
+
+
+def test_events_do_not_depend_on_the_kind_of_device(monkeypatch):
+    """With the block sizes of an accelerator: the same events and derivatives; later rounds have several blocks."""
+    monkeypatch.setattr("jaxhep.simulator._generate.platform", lambda devices=None: "gpu")
+    count = 10_000
+    assert block_sizes(count, 3, on_cpu=False) == [10_000, 625, 256]
+    got, expected = generate(Toy(chance=0.7), KEY, count), direct(Toy(chance=0.7), KEY, 0, count)
+    assert_same(got, expected)
+
+    def total(scale):
+        sample = generate(Toy(scale, 0.7), KEY, count, observables={"energy": total_energy})
+        return jnp.mean(sample["weight"] * sample["energy"])
+
+    # The energies are proportional to the scale.
+    scale = jnp.asarray(2.0)
+    value, slope = jax.jvp(total, (scale,), (jnp.ones_like(scale),))
+    np.testing.assert_allclose([slope, jax.grad(total)(scale)], value / scale, rtol=1e-5)
+
+
+def test_block_sizes():
+    """A core's blocks have a fixed size; an accelerator's shrink from round to round, but not below 256."""
+    assert block_sizes(65_536, 3, on_cpu=True) == [2048, 256, 256]
+    assert block_sizes(100, 2, on_cpu=True) == [100, 100]
+    assert block_sizes(2**22, 3, on_cpu=False) == [2**22, 2**18, 2**16]
+    assert block_sizes(100, 2, on_cpu=False) == [100, 100]
 
 
 def test_observables_by_mapping_and_by_function():
