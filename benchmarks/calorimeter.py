@@ -60,7 +60,7 @@ def measure(case: str, options: Options) -> list[Row]:
     share = 256 if "spots" in geometry else (32 if numbers > 1000 else 4)
     num_events = max(device_events(options) // share, 16)
     if not on_cpu():  # one chunk, of at most 4 GB of cells (16 times that for the spots of each)
-        num_events = min(num_events, 2**30 // (16 * numbers if "spots" in geometry else numbers))
+        num_events = min(num_events, 2**22, 2**30 // (16 * numbers if "spots" in geometry else numbers))
     chunk = min(num_events, 8192) if on_cpu() else num_events
     key = jax.random.key(0)
     start = get_parameters(simulator)[name]
