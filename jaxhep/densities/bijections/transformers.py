@@ -149,13 +149,14 @@ class AffineSplineTransformer(AbstractTransformer):
 
     Where a column follows another closely, a spline alone would need narrow bins that move.
 
-    **Arguments**: `affine`, an `AffineTransformer`, applied first; `spline`, a `SplineTransformer`.
+    **Arguments**: `affine`, an `AffineTransformer` or a `SoftplusAffineTransformer`, applied first; `spline`, a
+    `SplineTransformer`.
 
     >>> AffineSplineTransformer().num_parameters
     25
     """
 
-    affine: AffineTransformer = AffineTransformer()
+    affine: AffineTransformer | SoftplusAffineTransformer = AffineTransformer()
     spline: SplineTransformer = SplineTransformer()
 
     @property
