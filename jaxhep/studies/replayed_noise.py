@@ -9,6 +9,7 @@ density. `python -m jaxhep.studies.replayed_noise` does so.
 import argparse
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -195,7 +196,14 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], Any] = pr
             recipe = recipe._replace(settings=dataclasses.replace(recipe.settings, epochs=options.epochs))
         if options.members is not None:
             recipe = recipe._replace(members=options.members)
-        show(str(replay(options.folder, name, num_train=options.train, recipe=recipe, seed=options.seed)))
+
+        def report(done: int, name: str = name, members: int = recipe.members) -> None:
+            sys.stderr.write(f"{name}: flow {done} of {members} trained\n")
+
+        result = replay(
+            options.folder, name, num_train=options.train, recipe=recipe, seed=options.seed, on_member=report
+        )
+        show(str(result))
 
 
 __all__ = ["RECIPES", "MapLoss", "Recipe", "defended", "learn_map", "main", "replay", "replayed_latents"]
