@@ -300,9 +300,9 @@ def _redo(
 
     # Groups of blocks: most of them are empty, and each question whether one is costs an accelerator some 20 µs.
     group = math.isqrt(len(starts) - 1) + 1
-    starts = np.pad(starts, (0, -len(starts) % group), constant_values=total).reshape(-1, group)
+    groups = np.pad(starts, (0, -len(starts) % group), constant_values=total).reshape(-1, group)
     outer = if_needed(lambda carry, part: lax.scan(if_needed(work), carry, part)[0])
-    return lax.scan(outer, (result, overflow), jnp.asarray(starts))[0]
+    return lax.scan(outer, (result, overflow), jnp.asarray(groups))[0]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -10,7 +10,8 @@ _REDO_BLOCK = 256
 
 def platform(devices: list[jax.Device] | None = None) -> str:
     """The kind of device ("cpu", "gpu", …) on which a call without arrays of its own computes."""
-    default = jax.config.jax_default_device if devices is None else devices[0]
+    # JAX's type stubs do not name this option.
+    default = getattr(jax.config, "jax_default_device", None) if devices is None else devices[0]
     if default is None:
         return jax.default_backend()
     return default if isinstance(default, str) else str(default.platform)

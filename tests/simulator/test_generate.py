@@ -17,8 +17,8 @@ import scipy.stats
 from jaxhep.expectation import mean
 from jaxhep.matrix_elements import ElectroweakQQbar
 from jaxhep.shower import DiscreteQCD
-from jaxhep.simulator import Chain, generate, generate_chunks, move, moved, with_parameters
-from jaxhep.simulator._sizes import block_sizes
+from jaxhep.simulator import Chain, default_chunk, generate, generate_chunks, move, moved, with_parameters
+from jaxhep.simulator._sizes import block_sizes, platform
 from tests.simulator.toys import Toy, direct, total_energy
 
 KEY = jax.random.key(42)
@@ -77,6 +77,16 @@ def test_events_do_not_depend_on_the_kind_of_device(monkeypatch):
     scale = jnp.asarray(2.0)
     value, slope = jax.jvp(total, (scale,), (jnp.ones_like(scale),))
     np.testing.assert_allclose([slope, jax.grad(total)(scale)], value / scale, rtol=1e-5)
+
+
+def test_the_default_device_is_the_one_that_jax_is_told():
+    assert platform(jax.devices("cpu")) == platform() == "cpu"
+    with jax.default_device(jax.devices("cpu")[1]):
+        assert platform() == "cpu"
+    with jax.default_device("tpu"):  # only named, not used
+        assert platform() == "tpu"
+        assert default_chunk() == 262_144
+    assert default_chunk() == 65_536
 
 
 def test_block_sizes():
