@@ -59,7 +59,7 @@ def measure(case: str, options: Options) -> list[Row]:
     # Spots and 6480 cells a shower are heavy: a thousandth and a sixteenth of the events fill the time and the memory.
     share = 256 if "spots" in geometry else (32 if numbers > 1000 else 4)
     num_events = max(device_events(options) // share, 16)
-    if not on_cpu():  # one chunk, of at most 4 GB of cells (16 times that for the spots of each)
+    if not on_cpu():  # one chunk, of at most 4 GB of cells, a sixteenth of that where each holds spots
         num_events = min(num_events, 2**22, 2**30 // (16 * numbers if "spots" in geometry else numbers))
     chunk = min(num_events, 8192) if on_cpu() else num_events
     key = jax.random.key(0)

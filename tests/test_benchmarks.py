@@ -69,6 +69,17 @@ def peer(tmp_path_factory):
     return dipole.compiled_peer(tmp_path_factory.mktemp("peer"))
 
 
+def test_peers_that_are_missing(monkeypatch, tmp_path):
+    """On an accelerator's machine the rest is still measured; on a CPU the comparison is the question."""
+    monkeypatch.setattr(dipole.shutil, "which", lambda name: None)
+    monkeypatch.setattr(dipole.pythia_benchmark, "started", lambda settings: (_ for _ in ()).throw(Skip("not here")))
+    monkeypatch.setattr(dipole, "on_cpu", lambda: False)
+    assert dipole._started_peers(TINY, tmp_path) == []
+    monkeypatch.setattr(dipole, "on_cpu", lambda: True)
+    with pytest.raises(Skip, match="no C\\+\\+ compiler"):
+        dipole._started_peers(TINY, tmp_path)
+
+
 def test_dipole():
     pytest.importorskip("pythia8mc")
     if shutil.which("g++") is None:

@@ -157,10 +157,12 @@ def replay(
     **Arguments**: `folder` and `name` as for `read_published`; `num_train`, draws to learn from, by default all that
     are not held out; `num_held_out`; `recipe`, by default that of `RECIPES`; `seed`; `on_member`, called with the
     number of flows done.
+
+    **Raises** `ValueError` for an unknown name, or for more draws than there are besides those held out.
     """
+    x, log_p = read_published(folder, name)
     recipe = RECIPES[name] if recipe is None else recipe
     check_sizes(members=recipe.members)
-    x, log_p = read_published(folder, name)
     first_held_out = len(x) - num_held_out
     count = first_held_out if num_train is None else num_train
     if not 0 < count <= first_held_out:
