@@ -134,10 +134,6 @@ def markdown(run: dict[str, Any]) -> str:
         "- Rates: median of the repeats after a warm-up; spread: median absolute deviation over the median; "
         "cpu: processor time of all threads.",
     ]
-    others = sorted(Path(__file__).parent.glob("RESULTS_*.md"))
-    if others:
-        pages = ", ".join(f"[{page.stem.removeprefix('RESULTS_')}]({page.name})" for page in others)
-        lines.append(f"- On other machines: {pages}")
     for report in run["benchmarks"]:
         lines += ["", f"## {report['benchmark']}", "", f"{report['question']}.", ""]
         for head, rows in tables(report):

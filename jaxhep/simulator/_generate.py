@@ -298,7 +298,7 @@ def _redo(
 
         return body
 
-    # Groups of blocks: most of them are empty, and each question whether one is costs an accelerator some 20 µs.
+    # Groups of blocks: most of them are empty, and each question whether one is takes an accelerator to the host.
     group = math.isqrt(len(starts) - 1) + 1
     groups = np.pad(starts, (0, -len(starts) % group), constant_values=total).reshape(-1, group)
     outer = if_needed(lambda carry, part: lax.scan(if_needed(work), carry, part)[0])

@@ -156,7 +156,7 @@ class AffineSplineTransformer(AbstractTransformer):
     25
     """
 
-    affine: AffineTransformer | SoftplusAffineTransformer = AffineTransformer()
+    affine: AbstractTransformer = AffineTransformer()
     spline: SplineTransformer = SplineTransformer()
 
     @property
